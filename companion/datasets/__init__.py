@@ -1,0 +1,24 @@
+"""Labelled images: the bundled sets, the standard ones, and any folder of pictures.
+
+Imports `labels` and nothing above it.
+"""
+
+from companion.datasets.bundled import digits, glyphs
+from companion.datasets.damage import long_tailed, noisy_labels
+from companion.datasets.folders import image_folder
+from companion.datasets.images import LabelledImages, Splits, join
+from companion.datasets.loading import DatasetUnavailableError, load, pool
+
+__all__ = [
+    "DatasetUnavailableError",
+    "LabelledImages",
+    "Splits",
+    "digits",
+    "glyphs",
+    "image_folder",
+    "join",
+    "load",
+    "long_tailed",
+    "noisy_labels",
+    "pool",
+]

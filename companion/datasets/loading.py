@@ -1,0 +1,168 @@
+"""One call for every data set, and the environment variables that redirect it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torchvision
+
+from companion.datasets.bundled import digits, glyphs
+from companion.datasets.folders import image_folder
+from companion.datasets.images import LabelledImages, Splits, join
+
+HELD_OUT = 0.2  # the share of a set without its own test or validation part that becomes one
+
+
+class DatasetUnavailableError(RuntimeError):
+    """A data set that is not on this machine: where it was sought, and two ways to get it."""
+
+
+BUNDLED: dict[str, Callable[[], LabelledImages]] = {"digits": digits, "glyphs": glyphs}
+STANDARD: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+    "cifar10": (torchvision.datasets.CIFAR10, {}),
+    "cifar100": (torchvision.datasets.CIFAR100, {}),
+    "mnist": (torchvision.datasets.MNIST, {}),
+    "fashion-mnist": (torchvision.datasets.FashionMNIST, {}),
+    "kmnist": (torchvision.datasets.KMNIST, {}),
+    "emnist-letters": (torchvision.datasets.EMNIST, {"split": "letters"}),
+    "emnist-balanced": (torchvision.datasets.EMNIST, {"split": "balanced"}),
+}
+
+
+def load(
+    name_or_path: str | Path,
+    *,
+    seed: int = 0,
+    limit: int | None = None,
+    size: int | None = None,
+    root: str | Path | None = None,
+    download: bool | None = None,
+) -> Splits:
+    """Return a data set's train, validation and test parts.
+
+    `name_or_path` is a bundled set (`digits`, `glyphs`), a standard one (`cifar10`, `cifar100`,
+    `mnist`, `fashion-mnist`, `kmnist`, `emnist-letters`, `emnist-balanced`) or a folder with
+    `train/CLASS/picture` and, where you have them, `validation/` and `test/`. A set without a
+    part of its own gets a stratified fifth of the images for it, drawn from `seed`; an official
+    test part stays as it is. `limit` keeps at most that many images of each class in each part;
+    `size` resizes a folder's images. Standard sets are sought in `root`
+    (`~/.cache/the-missing-class`) and fetched only where `download` is true.
+
+    Environment variables, for whoever runs a notebook without editing it: `COMPANION_DATA`
+    replaces `name_or_path`, `COMPANION_LIMIT` gives `limit`, `COMPANION_ROOT` `root`, and
+    `COMPANION_DOWNLOAD=1` `download`.
+
+    Raises `ValueError` for an unknown name, `DatasetUnavailableError` for a standard set that is
+    not there, and the errors of `image_folder`.
+
+    >>> train, validation, test = load("digits")
+    >>> len(train), len(validation), len(test)
+    (1078, 360, 359)
+    """
+    name = os.environ.get("COMPANION_DATA") or str(name_or_path)
+    limit = _checked_limit(os.environ.get("COMPANION_LIMIT") or None if limit is None else limit)
+    if name in BUNDLED:
+        splits = _three_parts(BUNDLED[name](), seed=seed)
+    elif name in STANDARD:
+        splits = _standard(name, seed=seed, root=root, download=download)
+    elif Path(name).is_dir():
+        splits = _folder(Path(name), seed=seed, size=size)
+    else:
+        known = ", ".join([*BUNDLED, *STANDARD])
+        raise ValueError(
+            f"a data set is one of {known}, or a folder of images; received {name!r}, which is "
+            "neither. Check the spelling, or the path from the folder you run in."
+        )
+    return splits if limit is None else Splits(*(_limited(part, limit, seed) for part in splits))
+
+
+def _checked_limit(limit: int | str | None) -> int | None:
+    if limit is None:
+        return None
+    if not str(limit).isdecimal() or int(limit) < 1:
+        raise ValueError(
+            "limit (or COMPANION_LIMIT) must be a whole number of images of each class, at least "
+            f"1; received {limit!r}. Leave it out for all images."
+        )
+    return int(limit)
+
+
+def _three_parts(data: LabelledImages, *, seed: int) -> Splits:
+    return Splits(*data.split([1 - 2 * HELD_OUT, HELD_OUT, HELD_OUT], seed=seed))
+
+
+def _hold_out(data: LabelledImages, *, seed: int) -> tuple[LabelledImages, ...]:
+    return data.split([1 - HELD_OUT, HELD_OUT], seed=seed)
+
+
+def _folder(path: Path, *, seed: int, size: int | None) -> Splits:
+    train_path = path / "train"
+    if not train_path.is_dir():
+        return _three_parts(image_folder(path, size=size), seed=seed)
+    train = image_folder(train_path, size=size)
+    _, channels, height, width = train.images.shape
+    others = {
+        part: image_folder(
+            path / part, classes=train.classes, size=(height, width), colour=channels == 3
+        )
+        for part in ("validation", "test")
+        if (path / part).is_dir()
+    }
+    if "test" not in others:
+        train, others["test"] = _hold_out(train, seed=seed)
+    if "validation" not in others:
+        train, others["validation"] = _hold_out(train, seed=seed)
+    return Splits(train, others["validation"], others["test"])
+
+
+def _standard(name: str, *, seed: int, root: str | Path | None, download: bool | None) -> Splits:
+    build, options = STANDARD[name]
+    where = Path(root or os.environ.get("COMPANION_ROOT") or "~/.cache/the-missing-class")
+    where = where.expanduser()
+    if download is None:
+        download = os.environ.get("COMPANION_DOWNLOAD", "0") == "1"
+    try:
+        parts = [build(where, train=part, download=download, **options) for part in (True, False)]
+    except Exception as error:
+        # torchvision raises RuntimeError, URLError or OSError here, depending on the set.
+        raise DatasetUnavailableError(
+            f"{name!r} must lie in {where}; it does not ({error}). Online: pass download=True or "
+            "set COMPANION_DOWNLOAD=1. Offline: copy the folder from a machine that has it, and "
+            "name its parent with root= or COMPANION_ROOT."
+        ) from error
+    pool, test = (_from_torchvision(part) for part in parts)
+    train, validation = _hold_out(pool, seed=seed)
+    return Splits(train, validation, test)
+
+
+def _from_torchvision(dataset: Any) -> LabelledImages:
+    """Return torchvision's arrays as a set; grey (N, H, W) bytes, or colour (N, H, W, 3)."""
+    pixels = torch.as_tensor(np.asarray(dataset.data)).float() / 255
+    images = pixels.unsqueeze(1) if pixels.dim() == 3 else pixels.permute(0, 3, 1, 2).contiguous()
+    labels = torch.as_tensor(dataset.targets)
+    names = list(dataset.classes)
+    if names[0] == "N/A":  # EMNIST's letters are numbered from 1 and declare a class that has none
+        names, labels = names[1:], labels - 1
+    return LabelledImages(images, labels, names)
+
+
+def _limited(data: LabelledImages, limit: int, seed: int) -> LabelledImages:
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(data), generator=generator)
+    labels = data.labels.cpu()[order]
+    kept = [order[labels == index][:limit] for index in range(len(data.classes))]
+    return data.at(torch.cat(kept).sort().values)
+
+
+def pool(splits: Splits) -> LabelledImages:
+    """Return the train and validation parts as one set, to be split anew; the test part stays out.
+
+    >>> len(pool(load("digits")))
+    1438
+    """
+    return join(splits.train, splits.validation)

@@ -1,0 +1,21 @@
+"""Logits first, scores second: prediction, reports by class, and intervals over seeds.
+
+Imports `labels` and `datasets`, and nothing above them.
+"""
+
+from companion.evaluation.intervals import Interval, mean_interval, paired_difference
+from companion.evaluation.prediction import batches, device_of, evaluating, predict
+from companion.evaluation.reports import Report, evaluate, report
+
+__all__ = [
+    "Interval",
+    "Report",
+    "batches",
+    "device_of",
+    "evaluate",
+    "evaluating",
+    "mean_interval",
+    "paired_difference",
+    "predict",
+    "report",
+]

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from companion import Interval, mean_interval, paired_difference
+
+FIRST = [0.81, 0.84, 0.79, 0.86, 0.80]
+SECOND = [0.78, 0.83, 0.77, 0.80, 0.81]
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.99])
+@pytest.mark.parametrize("values", [FIRST, FIRST[:2], [3, 5, 4]], ids=["five", "two", "integers"])
+def test_the_interval_is_students(values: Sequence[float], confidence: float) -> None:
+    found = mean_interval(values, confidence=confidence)
+    low, high = stats.t.interval(
+        confidence, len(values) - 1, loc=np.mean(values), scale=stats.sem(values)
+    )
+    assert (found.mean, found.low, found.high) == pytest.approx((np.mean(values), low, high))
+    assert found.runs == len(values)
+    assert found.margin == pytest.approx((high - low) / 2)
+
+
+def test_the_default_is_95_percent() -> None:
+    assert mean_interval(FIRST) == mean_interval(FIRST, confidence=0.95)
+
+
+def test_a_tensor_is_taken_as_double() -> None:
+    single = torch.tensor(FIRST, dtype=torch.float32)
+    assert mean_interval(single).mean == pytest.approx(single.double().mean().item(), abs=1e-15)
+
+
+@pytest.mark.parametrize("confidence", [0.9, 0.95])
+def test_the_paired_difference_is_that_of_the_paired_t_test(confidence: float) -> None:
+    found = paired_difference(FIRST, SECOND, confidence=confidence)
+    expected = stats.ttest_rel(FIRST, SECOND).confidence_interval(confidence)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_pairing_sees_what_separate_intervals_hide() -> None:
+    first = [0.1, 0.5, 0.9]
+    second = [value - 0.01 for value in first]
+    assert paired_difference(first, [value + 0.001 * i for i, value in enumerate(second)]).low > 0
+    assert mean_interval(first).low < mean_interval(second).high
+
+
+def test_equal_runs_have_no_width() -> None:
+    interval = mean_interval([0.5, 0.5, 0.5])
+    assert (interval.low, interval.high, interval.margin) == (0.5, 0.5, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "excludes"),
+    [(0.1, 0.3, True), (-0.3, -0.1, True), (-0.1, 0.1, False), (0.0, 0.2, False)],
+    ids=["above", "below", "around", "touching"],
+)
+def test_excludes_zero(low: float, high: float, excludes: bool) -> None:
+    assert Interval((low + high) / 2, low, high, 5).excludes_zero is excludes
+
+
+def test_an_interval_reads_as_mean_and_margin() -> None:
+    assert str(Interval(0.5, 0.45, 0.55, 5)) == "0.500 ± 0.050"
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "message"),
+    [
+        ([0.5], {}, r"two runs or more; received shape \(1,\)\. Repeat"),
+        ([], {}, r"two runs or more; received shape \(0,\)"),
+        ([[0.1, 0.2]], {}, r"received shape \(1, 2\)"),
+        ([0.1, float("nan")], {}, r"finite values; received \[0\.1, nan\]\. Find out"),
+        ([0.1, float("inf")], {}, "finite values"),
+        ([0.1, 0.2], {"confidence": 0.0}, r"between 0 and 1; received 0\.0\. Use 0\.95"),
+        ([0.1, 0.2], {"confidence": 1}, "between 0 and 1; received 1"),
+        ([0.1, 0.2], {"confidence": 95}, "between 0 and 1; received 95"),
+    ],
+    ids=["one", "none", "table", "nan", "inf", "0", "1", "percent"],
+)
+def test_bad_values_are_refused(
+    values: Sequence[float], options: dict[str, float], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        mean_interval(values, **options)
+
+
+def test_pairs_must_be_complete() -> None:
+    with pytest.raises(ValueError, match=r"received 5 and 2\. Use the same seeds"):
+        paired_difference(FIRST, SECOND[:2])
