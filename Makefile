@@ -23,9 +23,6 @@ PAGES := _config.yml book/_toc.yml book/references.bib book/render.py \
 # A setting of the shell must decide nothing; DATA=... is how to choose another data set.
 unexport COMPANION_DATA PYTHONPATH PYTHONHOME VIRTUAL_ENV
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# Threads that wait should sleep: spinning beside another busy program, small networks train
-# ten times more slowly.
-export OMP_WAIT_POLICY := PASSIVE
 
 book: ## render the book into _build/html (DATA=folder: run it on your images, into _build/yours)
 ifeq ($(DATA),)

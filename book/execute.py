@@ -64,10 +64,11 @@ def kernel_environment(data: str | None = None) -> dict[str, str]:
         "IPYTHONDIR": str(ROOT / "_build" / "ipython"),
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "MPLCONFIGDIR": str(ROOT / "_build" / "matplotlib"),
-        # Threads that spin while they wait starve each other beside another busy program.
-        "OMP_WAIT_POLICY": "PASSIVE",
         "PYTHONHASHSEED": "0",
     }
+    # One thread adds in one order, however many cores there are; small networks gain little from
+    # a second, and lose much where two threads wait for each other beside another busy program.
+    environment.setdefault("OMP_NUM_THREADS", "1")
     if data is not None:
         environment["COMPANION_DATA"] = data
     if not any(Path(environment["MPLCONFIGDIR"]).glob("fontlist*.json")):

@@ -80,6 +80,14 @@ class LabelledImages(Dataset):
         counts = torch.bincount(self.labels, minlength=len(self.classes)).tolist()
         return dict(zip(self.classes, counts, strict=True))
 
+    def first(self, name: ClassName) -> Tensor:
+        """Return the first image of a class, (channels, height, width).
+
+        Raises `UnknownLabelError` for a class that is not declared, `ValueError` for one without
+        images.
+        """
+        return self.only([name]).images[0]
+
     def at(self, indices: Tensor | np.ndarray | Sequence[int]) -> LabelledImages:
         """Return the images at these positions, in this order; the classes stay.
 

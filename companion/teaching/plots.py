@@ -73,12 +73,14 @@ def band(
     *,
     label: str | None = None,
     colour: str = "plain",
-    marker: str = "o",
+    label_at: int = -1,
+    shift: tuple[float, float] = (5, 0),
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the mean over runs as a line and its 95 % interval as a band, labelled at its end.
+    """Draw the mean over runs as a line and its 95 % interval as a band, with a direct label.
 
-    `runs` has a row for each seed and a column for each x.
+    `runs` has a row for each seed and a column for each x. The label stands at the position
+    `label_at`, moved by `shift` points: where lines meet at their ends, label them elsewhere.
 
     >>> band([1, 2], [[1, 2], [3, 4]], label="test").get_lines()[0].get_ydata().tolist()
     [2.0, 3.0]
@@ -95,9 +97,9 @@ def band(
     means = [interval.mean for interval in intervals]
     lows, highs = [i.low for i in intervals], [i.high for i in intervals]
     ax.fill_between(x, lows, highs, color=shade, alpha=0.25, linewidth=0)
-    ax.plot(x, means, color=shade, marker=marker, markersize=4)
+    ax.plot(x, means, color=shade, marker="o", markersize=4)
     if label:
-        _label_end(ax, x[-1], means[-1], label, shade)
+        _label(ax, (x[label_at], means[label_at]), label, shade, shift)
     return ax
 
 
@@ -119,7 +121,8 @@ def lines(
     for run in runs:
         ax.plot(x, run, color=shade, linewidth=0.8, alpha=0.8)
     if label:
-        _label_end(ax, x[-1], float(np.mean([run[-1] for run in runs])), label, shade)
+        end = float(np.mean([run[-1] for run in runs]))
+        _label(ax, (x[-1], end), label, shade, (5, 0))
     return ax
 
 
@@ -221,11 +224,13 @@ def _axes(ax: Axes | None, *, height: float = HEIGHT) -> Axes:
     return ax if ax is not None else plt.subplots(figsize=(WIDTH, height))[1]
 
 
-def _label_end(ax: Axes, x: float, y: float, label: str, shade: str) -> None:
+def _label(
+    ax: Axes, point: tuple[float, float], label: str, shade: str, shift: tuple[float, float]
+) -> None:
     ax.annotate(
         label,
-        (x, y),
-        xytext=(5, 0),
+        point,
+        xytext=shift,
         textcoords="offset points",
         color=shade,
         va="center",
