@@ -10,8 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import execute
 import nbformat
+
+import execute
 
 ROOT = execute.ROOT
 BOOK = ROOT / "book"

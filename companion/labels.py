@@ -57,6 +57,10 @@ class LabelMap:
     __slots__ = ("_index", "classes")
 
     def __init__(self, classes: Iterable[ClassName]):
+        if isinstance(classes, str):
+            raise TypeError(
+                f"classes must be a sequence of names; received the string {classes!r}."
+            )
         names = tuple(_plain(name) for name in classes)
         if not names:
             raise ValueError("a label map needs at least one class; received none. Pass the names.")
@@ -175,7 +179,8 @@ from all classes: LabelMap(classes of every split together).
         if not set(self.classes) & set(other.classes):
             raise ValueError(
                 "two maps with no class in common cannot be aligned; received "
-                f"{_brief(self.classes)} and {_brief(other.classes)}. Check spelling, case and integer against string."
+                f"{_brief(self.classes)} and {_brief(other.classes)}. Check spelling, case, "
+                "and integers against strings."
             )
         return torch.tensor([self._index.get(name, missing) for name in other.classes])
 

@@ -11,6 +11,7 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from companion.datasets.parts import part_sizes
 from companion.labels import ClassName, LabelMap
 
 
@@ -146,7 +147,7 @@ class LabelledImages(Dataset):
         >>> [len(part) for part in data.split([0.6, 0.4], seed=0)]
         [6, 4]
         """
-        sizes = _part_sizes(len(self), fractions)
+        sizes = part_sizes(len(self), fractions)
         labels = self.labels.cpu().numpy()
         if stratify:
             self._refuse_rare_classes(len(fractions))
@@ -234,25 +235,3 @@ def _check_images(images: Tensor) -> None:
             f"images must be finite; {len(bad)} hold NaN or infinity, the first at position "
             f"{bad[0]}. Repair or drop them."
         )
-
-
-def _part_sizes(total: int, fractions: Sequence[float]) -> list[int]:
-    """Return whole numbers of images in these proportions, with the sum `total`."""
-    if len(fractions) < 2 or any(not fraction > 0 for fraction in fractions):
-        raise ValueError(
-            f"a split needs two or more positive fractions; received {list(fractions)}. "
-            "For example [0.8, 0.2]."
-        )
-    if abs(sum(fractions) - 1) > 1e-6:
-        raise ValueError(
-            f"fractions must add up to 1; received {list(fractions)}, which add up to "
-            f"{sum(fractions):g}. Divide each by the sum."
-        )
-    ends = [round(total * sum(fractions[: at + 1])) for at in range(len(fractions))]
-    sizes = [end - start for start, end in zip([0, *ends], ends, strict=False)]
-    if min(sizes) == 0:
-        raise ValueError(
-            f"each part needs at least one image; {total} images in fractions {list(fractions)} "
-            f"give parts of {sizes}. Use larger fractions or more images."
-        )
-    return sizes

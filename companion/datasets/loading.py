@@ -66,6 +66,11 @@ def load(
     """
     name = os.environ.get("COMPANION_DATA") or str(name_or_path)
     limit = _checked_limit(os.environ.get("COMPANION_LIMIT") or None if limit is None else limit)
+    if size is not None and not Path(name).is_dir():
+        raise ValueError(
+            f"size resizes the images of a folder; {name!r} has images of one size, so it would "
+            "be ignored. Leave it out, or pass a folder."
+        )
     if name in BUNDLED:
         splits = _three_parts(BUNDLED[name](), seed=seed)
     elif name in STANDARD:
@@ -146,6 +151,8 @@ def _from_torchvision(dataset: Any) -> LabelledImages:
     images = pixels.unsqueeze(1) if pixels.dim() == 3 else pixels.permute(0, 3, 1, 2).contiguous()
     labels = torch.as_tensor(dataset.targets)
     names = list(dataset.classes)
+    if isinstance(dataset, torchvision.datasets.EMNIST):
+        images = images.transpose(2, 3).contiguous()  # its files hold rows as columns
     if names[0] == "N/A":  # EMNIST's letters are numbered from 1 and declare a class that has none
         names, labels = names[1:], labels - 1
     return LabelledImages(images, labels, names)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from companion.datasets import LabelledImages
 from companion.evaluation.prediction import predict
-from companion.labels import ClassName, LabelMap
+from companion.labels import ClassName, LabelMap, UnknownLabelError
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def evaluate(
     as wrong, as it is.
 
     Raises `ValueError` where the head's width is not that of its map or no class is shared,
-    `UnknownLabelError` for candidates that the head lacks.
+    `UnknownLabelError` for candidates that the head lacks and `seen` names that nobody declares.
 
     >>> from companion import digits, small_cnn
     >>> data = digits()
@@ -86,8 +86,10 @@ def report(
             f"logits must have shape ({len(data)}, {len(label_map)}), images by classes of the "
             f"head's map; received {tuple(logits.shape)}. Pass label_map=, the map of the head."
         )
-    if seen is None:
-        seen = label_map.classes
+    seen_names = set(label_map.classes if seen is None else seen)
+    unheard = seen_names - set(label_map.classes) - set(data.classes)
+    if unheard:
+        raise UnknownLabelError(sorted(unheard, key=str), data.classes, "seen")
     if candidates is None:
         candidates = label_map.classes
     allowed = label_map.encode(candidates, source="candidates")
@@ -107,7 +109,6 @@ def report(
         for index, name in enumerate(data.classes)
         if bool((own == index).any())
     }
-    seen_names = set(seen)
     is_seen = torch.tensor([name in seen_names for name in data.classes])[own]
     seen_accuracy, unseen_accuracy = _mean(right[is_seen]), _mean(right[~is_seen])
     return Report(

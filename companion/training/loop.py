@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from companion.datasets import LabelledImages
 from companion.evaluation import batches, evaluating
+from companion.training.batching import count_steps, on_device, training_batches
 from companion.training.devices import checked_device, shows_progress
 from companion.training.history import Epoch, History
 from companion.training.options import PRECISIONS, check_options
@@ -96,7 +97,7 @@ def fit(
         train = train.to(target)
     if isinstance(validation, LabelledImages):
         validation = validation.to(target)
-    total = max(1, epochs * _steps(train, sampler, recipe.batch_size))
+    total = max(1, epochs * count_steps(train, sampler, recipe.batch_size))
     show = shows_progress() if progress is None else progress
     with kept_on_error(model), own_randomness(seed, target):
         model.to(target)
@@ -105,7 +106,7 @@ def fit(
         stepper = build([p for p in model.parameters() if p.requires_grad], lr)
         scheduler = LambdaLR(stepper, lambda step: factor(step, total))
         for epoch in tqdm(range(epochs), desc="epochs", disable=not show, delay=2, leave=False):
-            source = _training_batches(train, sampler, recipe, order)
+            source = training_batches(train, sampler, order, recipe.batch_size, target)
             trained = _train_epoch(model, source, scheduler, recipe, epoch)
             scored = _score(model, validation, recipe) if validation is not None else (None, None)
             history.epochs.append(Epoch(*trained, *scored))
@@ -115,6 +116,7 @@ def fit(
             elif patience is not None and len(history) - 1 - history.best >= patience:
                 history.stopped_early = True
                 break
+        _refuse_non_finite(best_state)
         model.load_state_dict(best_state)
     return history
 
@@ -169,7 +171,7 @@ def _score(
     total, right, count = 0.0, 0, 0
     with evaluating(model):
         for images, labels in batches(data, 512):
-            images, labels = _on_device(images, labels, recipe.device)
+            images, labels = on_device(images, labels, recipe.device)
             logits, value = _forward(model, images, labels, recipe)
             total += value.item() * len(labels)
             right += int((logits.argmax(1) == labels).sum())
@@ -194,29 +196,14 @@ def _forward(
         return logits, recipe.loss(logits, labels)
 
 
-def _training_batches(
-    data: LabelledImages | DataLoader,
-    sampler: Iterable[int] | None,
-    recipe: _Recipe,
-    order: torch.Generator,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    if isinstance(data, LabelledImages):
-        drawn = torch.randperm(len(data), generator=order) if sampler is None else list(sampler)
-        rows = torch.as_tensor(drawn, dtype=torch.int64, device=recipe.device)
-        for chosen in rows.split(recipe.batch_size) if len(rows) else ():
-            yield data.images[chosen], data.labels[chosen]
-    else:
-        for images, labels in batches(data, recipe.batch_size):
-            yield _on_device(images, labels, recipe.device)
-
-
-def _on_device(images: Tensor, labels: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
-    if not images.is_floating_point():
-        raise TypeError(
-            f"images must be floating point; the loader gives {images.dtype}. "
-            "Scale in the data set: images.float() / 255."
+def _refuse_non_finite(state: dict[str, Tensor]) -> None:
+    """Catch a last step that diverged, which no loss was computed after."""
+    broken = [name for name, values in state.items() if not bool(torch.isfinite(values).all())]
+    if broken:
+        raise NonFiniteLossError(
+            f"weights must stay finite; after the last step {', '.join(broken)} are not. "
+            "Lower lr. The weights are as before the call."
         )
-    return images.to(device, non_blocking=True), labels.to(device, torch.int64, non_blocking=True)
 
 
 def _improved(history: History) -> bool:
@@ -226,17 +213,3 @@ def _improved(history: History) -> bool:
         return True
     scores = [epoch.validation_accuracy or 0.0 for epoch in history.epochs]
     return scores[newest] > scores[history.best]
-
-
-def _steps(data: LabelledImages | DataLoader, sampler: Iterable[int] | None, size: int) -> int:
-    """Return the number of steps in an epoch, which schedules need to know beforehand."""
-    if isinstance(data, LabelledImages):
-        drawn = len(sampler) if isinstance(sampler, Sized) else len(data)
-        return -(-drawn // size)
-    try:
-        return len(data)
-    except TypeError as error:
-        raise TypeError(
-            "training data must know their number of batches, so that the schedule can end with "
-            "them; this loader has no length. Give its data set a __len__."
-        ) from error

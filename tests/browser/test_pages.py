@@ -111,6 +111,8 @@ def test_figures_are_there_and_large_enough_to_read(
         box = figure.bounding_box()
         assert box is not None
         assert NARROWEST_FIGURE <= box["width"] <= min(width, 640), f"{alt}: {box}"
+        natural = figure.evaluate("image => image.naturalWidth / image.naturalHeight")
+        assert abs(box["width"] / box["height"] / natural - 1) < 0.06, f"{alt}: stretched, {box}"
         background = figure.evaluate("image => getComputedStyle(image).backgroundColor")
         shades = [int(part) for part in background.strip("rgba()").split(",")[:3]]
         assert min(shades) > 240, f"{alt}: stands on {background}"

@@ -159,7 +159,7 @@ class TestSize:
     def test_the_default(
         self, tmp_path: Path, sides: list[tuple[int, int]], expected: tuple[int, int]
     ) -> None:
-        for name, side in zip("ab", sides, strict=True):
+        for name, side in zip([*"ab"], sides, strict=True):
             save(tmp_path / name / "one.png", side=side)
         assert image_folder(tmp_path).images.shape[2:] == expected
 

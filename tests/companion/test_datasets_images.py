@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from companion import LabelledImages, LabelMap, UnknownLabelError, join
 
 
-def numbered(labels: Sequence[int], classes: Sequence[str] = "abc") -> LabelledImages:
+def numbered(labels: Sequence[int], classes: Sequence[str] = [*"abc"]) -> LabelledImages:
     """Images whose first pixel is their position, so that they can be told apart."""
     images = torch.zeros(len(labels), 1, 2, 2)
     images[:, 0, 0, 0] = torch.arange(len(labels))
@@ -46,7 +46,7 @@ class TestConstruction:
         ids=str,
     )
     def test_labels_of_any_integer_type_become_int64(self, dtype: torch.dtype) -> None:
-        data = LabelledImages(torch.zeros(2, 1, 2, 2), torch.tensor([1, 0]).to(dtype), "ab")
+        data = LabelledImages(torch.zeros(2, 1, 2, 2), torch.tensor([1, 0]).to(dtype), [*"ab"])
         assert data.labels.dtype == torch.int64
         assert data.labels.tolist() == [1, 0]
 
@@ -107,7 +107,7 @@ class TestConstruction:
         self, images: Tensor, labels: Tensor, error: type[Exception], message: str
     ) -> None:
         with pytest.raises(error, match=message):
-            LabelledImages(images, labels, "ab")
+            LabelledImages(images, labels, [*"ab"])
 
     @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")], ids=str)
     def test_images_that_are_not_finite_are_counted_and_found(self, bad: float) -> None:
@@ -115,12 +115,12 @@ class TestConstruction:
         images[[1, 3], 0, 1, 1] = bad
         before = images.clone()
         with pytest.raises(ValueError, match=r"2 hold NaN or infinity, the first at position 1\."):
-            LabelledImages(images, torch.tensor([0, 1, 0, 1]), "ab")
+            LabelledImages(images, torch.tensor([0, 1, 0, 1]), [*"ab"])
         assert torch.equal(images.nan_to_num(), before.nan_to_num())
 
     def test_classes_named_twice_are_refused(self) -> None:
         with pytest.raises(ValueError, match="'a' occurs more than once"):
-            LabelledImages(torch.zeros(1, 1, 2, 2), torch.tensor([0]), "aa")
+            LabelledImages(torch.zeros(1, 1, 2, 2), torch.tensor([0]), [*"aa"])
 
 
 class TestSelection:
@@ -161,7 +161,7 @@ class TestSelection:
         [
             (lambda data: data.only([]), "at least one class; received none"),
             (lambda data: data.only(["b"]), "at least one image; .*'b'.* has none here. Look at"),
-            (lambda data: data.without("abc"), "all 3 were left out. Leave out fewer"),
+            (lambda data: data.without([*"abc"]), "all 3 were left out. Leave out fewer"),
         ],
         ids=["no class", "class without images", "all classes left out"],
     )
@@ -196,7 +196,7 @@ class TestSplit:
         self, sizes: list[int], fractions: list[float], seed: int
     ) -> None:
         labels = [label for label, size in enumerate(sizes) for _ in range(size)]
-        parts = numbered(labels, "abcd"[: len(sizes)]).split(fractions, seed=seed)
+        parts = numbered(labels, [*"abcd"][: len(sizes)]).split(fractions, seed=seed)
         assert sum(map(len, parts)) == len(labels)
         for part, fraction in zip(parts, fractions, strict=True):
             for size, count in zip(sizes, part.counts().values(), strict=True):
@@ -288,19 +288,19 @@ class TestMoving:
 
 class TestJoin:
     def test_classes_are_matched_by_name(self) -> None:
-        joined = join(numbered([0, 1, 2], "abc"), numbered([0, 1], "cb"))
+        joined = join(numbered([0, 1, 2], [*"abc"]), numbered([0, 1], [*"cb"]))
         assert joined.classes == ("a", "b", "c")
         assert joined.label_map.decode(joined.labels) == ["a", "b", "c", "c", "b"]
         assert positions(joined) == [0, 1, 2, 0, 1]
 
     def test_a_class_that_the_first_lacks_is_named(self) -> None:
         with pytest.raises(UnknownLabelError, match="received 'z' in the map to align"):
-            join(numbered([0, 1], "ab"), numbered([0, 1], "az"))
+            join(numbered([0, 1], [*"ab"]), numbered([0, 1], [*"az"]))
 
     def test_shapes_must_agree(self) -> None:
-        larger = LabelledImages(torch.zeros(1, 3, 4, 4), torch.tensor([0]), LabelMap("a"))
+        larger = LabelledImages(torch.zeros(1, 3, 4, 4), torch.tensor([0]), LabelMap(["a"]))
         with pytest.raises(ValueError, match=r"\(1, 2, 2\) and \(3, 4, 4\)\. Resize them"):
-            join(numbered([0], "a"), larger)
+            join(numbered([0], ["a"]), larger)
 
 
 def test_nothing_changes_the_set_it_is_called_on() -> None:

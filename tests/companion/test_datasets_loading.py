@@ -19,7 +19,7 @@ from companion import (
     load,
     pool,
 )
-from companion.datasets.loading import STANDARD
+from companion.datasets.loading import STANDARD, _from_torchvision
 
 
 def write_folder(root: Path, part: str, counts: dict[str, int], side: tuple[int, int]) -> None:
@@ -260,3 +260,17 @@ def test_loading_leaves_the_global_random_state() -> None:
     splits = load("digits", limit=3)
     assert torch.equal(torch.get_rng_state(), before)
     assert all(isinstance(part, LabelledImages) for part in splits)
+
+
+def test_a_size_that_would_be_ignored_is_refused() -> None:
+    with pytest.raises(ValueError, match="size resizes the images of a folder; 'digits'"):
+        load("digits", size=32)
+
+
+def test_letters_stand_upright_though_their_files_hold_rows_as_columns(tmp_path: Path) -> None:
+    # https://github.com/pytorch/vision/issues/8783
+    write_mnist(tmp_path, "EMNIST", "emnist-letters-", {"train": [1, 2], "test": [1, 2]})
+    dataset = torchvision.datasets.EMNIST(tmp_path, split="letters", train=False)
+    dataset.data = torch.zeros(2, 28, 28, dtype=torch.uint8)
+    dataset.data[0, 1, 2] = 255
+    assert _from_torchvision(dataset).images.nonzero().tolist() == [[0, 0, 2, 1]]

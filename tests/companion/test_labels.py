@@ -116,7 +116,7 @@ class TestSubsetAndAlign:
 
     def test_align_is_not_its_own_inverse(self) -> None:
         # A rotation of three classes, where the transposed map would differ.
-        mine, theirs = LabelMap("abc"), LabelMap("cab")
+        mine, theirs = LabelMap([*"abc"]), LabelMap([*"cab"])
         assert mine.align(theirs).tolist() == [2, 0, 1]
         assert theirs.align(mine).tolist() == [1, 2, 0]
 
@@ -128,19 +128,19 @@ class TestSubsetAndAlign:
     @pytest.mark.parametrize("missing", [0, 3])
     def test_what_is_missing_must_not_look_like_an_index(self, missing: int) -> None:
         with pytest.raises(ValueError, match=rf"must be negative.*received {missing}\. Use -1"):
-            LabelMap("ab").align(LabelMap("bc"), missing=missing)
+            LabelMap([*"ab"]).align(LabelMap([*"bc"]), missing=missing)
 
     def test_integers_and_strings_share_no_class(self) -> None:
-        with pytest.raises(ValueError, match=r"no class in common.*integer against string"):
+        with pytest.raises(ValueError, match=r"no class in common.*integers against strings"):
             LabelMap([1, 2]).align(LabelMap(["1", "2"]), missing=-1)
 
     def test_a_subset_of_nothing_is_refused(self) -> None:
         with pytest.raises(ValueError, match="at least one class; received none"):
-            LabelMap("ab").subset([])
+            LabelMap([*"ab"]).subset([])
 
     def test_a_subset_names_what_it_lacks(self) -> None:
         with pytest.raises(UnknownLabelError, match="received 'z' in the subset asked for"):
-            LabelMap("ab").subset(["a", "z"])
+            LabelMap([*"ab"]).subset(["a", "z"])
 
 
 class TestForms:
@@ -152,7 +152,7 @@ class TestForms:
 
     @pytest.mark.parametrize("dtype", INTEGER_TYPES, ids=str)
     def test_every_integer_type_is_decoded(self, dtype: torch.dtype) -> None:
-        assert LabelMap("abc").decode(torch.tensor([2, 0]).to(dtype)) == ["c", "a"]
+        assert LabelMap([*"abc"]).decode(torch.tensor([2, 0]).to(dtype)) == ["c", "a"]
 
     @pytest.mark.parametrize(
         "labels",
@@ -167,7 +167,7 @@ class TestForms:
         ids=["list", "tuple", "generator", "array", "object array", "NumPy scalars"],
     )
     def test_names_come_in_many_forms(self, labels: object) -> None:
-        assert LabelMap("ab").encode(labels).tolist() == [1, 0]  # type: ignore[arg-type]
+        assert LabelMap([*"ab"]).encode(labels).tolist() == [1, 0]  # type: ignore[arg-type]
 
     @pytest.mark.parametrize(
         "labels",
@@ -186,7 +186,7 @@ class TestForms:
         assert LabelMap(torch.tensor([3, 1])).classes == (3, 1)
 
     def test_no_labels_are_no_indices(self) -> None:
-        encoded = LabelMap("ab").encode([])
+        encoded = LabelMap([*"ab"]).encode([])
         assert (encoded.shape, encoded.dtype) == ((0,), torch.int64)
 
     def test_the_device_is_kept(self) -> None:
@@ -206,10 +206,10 @@ class TestForms:
 
 class TestContents:
     def test_maps_are_equal_when_names_and_order_are(self) -> None:
-        assert LabelMap("ab") == LabelMap(["a", "b"])
-        assert hash(LabelMap("ab")) == hash(LabelMap(["a", "b"]))
-        assert LabelMap("ab") != LabelMap("ba")
-        assert LabelMap("ab") != ("a", "b")
+        assert LabelMap([*"ab"]) == LabelMap(["a", "b"])
+        assert hash(LabelMap([*"ab"])) == hash(LabelMap(["a", "b"]))
+        assert LabelMap([*"ab"]) != LabelMap([*"ba"])
+        assert LabelMap([*"ab"]) != ("a", "b")
 
     @pytest.mark.parametrize(
         "name", [1, np.int64(1), torch.tensor(1)], ids=["int", "NumPy", "torch"]
@@ -245,7 +245,7 @@ class TestRefusals:
 
     def test_an_unknown_label_error_survives_the_way_from_another_process(self) -> None:
         with pytest.raises(UnknownLabelError) as caught:
-            LabelMap("ab").encode(["z"], source="test/")
+            LabelMap([*"ab"]).encode(["z"], source="test/")
         arrived = pickle.loads(pickle.dumps(caught.value))
         assert (str(arrived), arrived.unknown) == (str(caught.value), ["z"])
 
@@ -287,17 +287,22 @@ class TestRefusals:
     @pytest.mark.parametrize("indices", [[-1], [2], torch.tensor([0, 5])], ids=["-1", "2", "5"])
     def test_indices_outside_the_map(self, indices: list[int]) -> None:
         with pytest.raises(IndexError, match=r"must lie in 0 … 1; received (-1|2|5)\. Check"):
-            LabelMap("ab").decode(indices)
+            LabelMap([*"ab"]).decode(indices)
 
     def test_names_are_not_decoded(self) -> None:
         with pytest.raises(TypeError, match=r"integers; received 'a'\..* call encode"):
-            LabelMap("ab").decode(["a"])  # type: ignore[list-item]
+            LabelMap([*"ab"]).decode(["a"])  # type: ignore[list-item]
 
     @pytest.mark.parametrize("indices", [[True], [0.0]], ids=["bool", "float"])
     def test_indices_that_are_no_integers(self, indices: list[int]) -> None:
         with pytest.raises(TypeError, match="must be strings or integers"):
-            LabelMap("ab").decode(indices)
+            LabelMap([*"ab"]).decode(indices)
 
     def test_a_stored_map_without_classes(self) -> None:
         with pytest.raises(KeyError, match=r"has the key 'classes'; received keys 'names'\. Pass"):
             LabelMap.from_dict({"names": ["a"]})
+
+
+def test_a_single_string_is_no_sequence_of_names() -> None:
+    with pytest.raises(TypeError, match="sequence of names; received the string 'cat'"):
+        LabelMap("cat")

@@ -146,9 +146,9 @@ class TestDistributions:
 class TestImages:
     def test_pictures_stand_in_rows_with_their_titles(self) -> None:
         pictures = torch.rand(5, 1, 4, 4)
-        figure = plots.images(pictures, titles=list("abcde"), columns=3)
+        figure = plots.images(pictures, titles=[*"abcde"], columns=3)
         assert len(figure.axes) == 6
-        for ax, picture, title in zip(figure.axes, pictures, "abcde", strict=False):
+        for ax, picture, title in zip(figure.axes, pictures, [*"abcde"], strict=False):
             assert np.allclose(np.asarray(ax.get_images()[0].get_array()), picture[0])
             assert ax.get_title() == title
         assert not figure.axes[5].has_data()

@@ -10,7 +10,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from companion import LabelledImages, evaluate, fit, linear, mlp, predict, small_cnn
+from companion import (
+    LabelledImages,
+    NonFiniteLossError,
+    evaluate,
+    fit,
+    linear,
+    mlp,
+    predict,
+    small_cnn,
+)
 
 Loader = DataLoader[Any]
 Recorded = list[Tensor]
@@ -100,7 +109,7 @@ class TestAgainstTheBareLoop:
         self, recorder: tuple[Callable[[Tensor], Tensor], Recorded]
     ) -> None:
         augment, seen = recorder
-        data = LabelledImages(torch.rand(300, 1, 2, 2), torch.arange(300) % 2, "ab")
+        data = LabelledImages(torch.rand(300, 1, 2, 2), torch.arange(300) % 2, [*"ab"])
         fit(linear(2, inputs=4, seed=0), data, epochs=1, lr=0.01, augment=augment)
         assert [len(images) for images in seen] == [128, 128, 44]
 
@@ -109,7 +118,7 @@ class TestAverages:
     @pytest.fixture
     def uneven(self) -> LabelledImages:
         """Five images, the last of another class: batches of two leave it alone in the third."""
-        return LabelledImages(torch.zeros(5, 1, 1, 1), torch.tensor([0, 0, 0, 0, 1]), "ab")
+        return LabelledImages(torch.zeros(5, 1, 1, 1), torch.tensor([0, 0, 0, 0, 1]), [*"ab"])
 
     @staticmethod
     def label_mean(logits: Tensor, labels: Tensor) -> Tensor:
@@ -264,7 +273,7 @@ class TestBestEpoch:
 
     def test_ties_stay_with_the_earlier_epoch(self, network: nn.Module) -> None:
         # One class, so that accuracy is 1 from some epoch on while the loss goes on falling.
-        data = LabelledImages(torch.ones(8, 1, 6, 6), torch.zeros(8, dtype=torch.int64), "abc")
+        data = LabelledImages(torch.ones(8, 1, 6, 6), torch.zeros(8, dtype=torch.int64), [*"abc"])
         history = fit(network, data, validation=data, epochs=5, lr=0.05, schedule="constant")
         curve, losses = history.curve("validation_accuracy"), history.curve("validation_loss")
         assert curve[-3:] == [1.0, 1.0, 1.0]
@@ -326,7 +335,7 @@ class TestData:
     ) -> None:
         augment, seen = recorder
         numbers = torch.arange(50.0).reshape(50, 1, 1, 1).expand(50, 1, 6, 6)
-        data = LabelledImages(numbers / 50, torch.arange(50) % 3, "abc")
+        data = LabelledImages(numbers / 50, torch.arange(50) % 3, [*"abc"])
         fit(network, data, epochs=2, lr=0.01, batch_size=20, augment=augment)
         order = [int((image * 50).round()) for images in seen for image in images[:, 0, 0, 0]]
         assert [len(images) for images in seen] == [20, 20, 10] * 2
@@ -512,3 +521,21 @@ class TestCuda:
                 loss=lambda logits, labels: logits.sum() * float("nan"),
             )
         before.check()
+
+
+def test_labels_of_a_loader_are_not_rounded() -> None:
+    pairs = TensorDataset(torch.zeros(4, 1, 2, 2), torch.tensor([0.0, 0.9, 1.0, 1.0]))
+    with pytest.raises(TypeError, match=r"labels must be integer indices.*float32"):
+        fit(linear(2, inputs=4, seed=0), DataLoader(pairs), epochs=1, lr=0.1)
+
+
+def test_a_last_step_that_diverges_is_noticed() -> None:
+    data = LabelledImages(torch.full((2, 1, 2, 2), 10.0), torch.tensor([0, 1]), ["a", "b"])
+    model = linear(2, inputs=4, seed=0)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    # One step, so that the only loss is computed before the weights overflow.
+    recipe = {"optimizer": "sgd", "schedule": "constant", "device": "cpu"}
+    with pytest.raises(NonFiniteLossError, match="weights must stay finite; after the last step"):
+        fit(model, data.at([0, 0]), epochs=1, lr=3e38, **recipe)
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)

@@ -48,7 +48,7 @@ def test_processes_give_what_this_process_gives(patches: LabelledImages) -> None
 def test_an_error_in_a_run_is_raised_here(executor: int | None) -> None:
     def run(seed: int) -> int:
         if seed == 1:
-            LabelMap("ab").encode(["z"], source=f"seed {seed}")
+            LabelMap([*"ab"]).encode(["z"], source=f"seed {seed}")
         return seed
 
     # An error with arguments of its own has to survive the way between processes.

@@ -1,0 +1,59 @@
+"""Training batches: slices of a set on the device, or what a loader gives, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sized
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from companion.datasets import LabelledImages
+from companion.evaluation import batches
+
+
+def training_batches(
+    data: LabelledImages | DataLoader,
+    sampler: Iterable[int] | None,
+    order: torch.Generator,
+    batch_size: int,
+    device: torch.device,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the batches of one epoch, on the device, in an order drawn from `order`."""
+    if isinstance(data, LabelledImages):
+        drawn = torch.randperm(len(data), generator=order) if sampler is None else list(sampler)
+        rows = torch.as_tensor(drawn, dtype=torch.int64, device=device)
+        for chosen in rows.split(batch_size) if len(rows) else ():
+            yield data.images[chosen], data.labels[chosen]
+    else:
+        for images, labels in batches(data, batch_size):
+            yield on_device(images, labels, device)
+
+
+def on_device(images: Tensor, labels: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return a loader's batch on the device; raise `TypeError` for types that would mislead."""
+    if not images.is_floating_point():
+        raise TypeError(
+            f"images must be floating point; the loader gives {images.dtype}. "
+            "Scale in the data set: images.float() / 255."
+        )
+    if labels.is_floating_point() or labels.dtype == torch.bool:
+        raise TypeError(
+            f"labels must be integer indices; the loader gives {labels.dtype}. "
+            "Encode them in the data set, with LabelMap.encode or labels.long()."
+        )
+    return images.to(device, non_blocking=True), labels.to(device, torch.int64, non_blocking=True)
+
+
+def count_steps(data: LabelledImages | DataLoader, sampler: Iterable[int] | None, size: int) -> int:
+    """Return the number of steps in an epoch, which schedules need to know beforehand."""
+    if isinstance(data, LabelledImages):
+        drawn = len(sampler) if isinstance(sampler, Sized) else len(data)
+        return -(-drawn // size)
+    try:
+        return len(data)
+    except TypeError as error:
+        raise TypeError(
+            "training data must know their number of batches, so that the schedule can end with "
+            "them; this loader has no length. Give its data set a __len__."
+        ) from error
