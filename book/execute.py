@@ -134,6 +134,7 @@ def run(notebook: NotebookNode, chapter: str, folder: Path, data: str | None) ->
         kernel_manager_class=ThisPython,
         extra_arguments=["--log-level=ERROR"],  # the kernel's own advice is not for readers
         record_timing=False,
+        coalesce_streams=True,  # when the kernel flushes must not show
         store_widget_state=False,
         force_raise_errors=True,
         resources={"metadata": {"path": str(folder)}},

@@ -19,7 +19,8 @@ def default_device() -> torch.device:
     name = os.environ.get("COMPANION_DEVICE")
     if name:
         return checked_device(name)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
 
 
 def checked_device(device: torch.device | str | None) -> torch.device:

@@ -111,8 +111,15 @@ def test_figures_are_there_and_large_enough_to_read(
         box = figure.bounding_box()
         assert box is not None
         assert NARROWEST_FIGURE <= box["width"] <= min(width, 640), f"{alt}: {box}"
-        natural = figure.evaluate("image => image.naturalWidth / image.naturalHeight")
-        assert abs(box["width"] / box["height"] / natural - 1) < 0.06, f"{alt}: stretched, {box}"
+        stretch = figure.evaluate(
+            """image => {
+                const style = getComputedStyle(image), px = (side) => parseFloat(style[side]);
+                const width = image.clientWidth - px("paddingLeft") - px("paddingRight");
+                const height = image.clientHeight - px("paddingTop") - px("paddingBottom");
+                return (width / height) / (image.naturalWidth / image.naturalHeight);
+            }"""
+        )
+        assert abs(stretch - 1) < 0.02, f"{alt}: stretched by {stretch:.2f}"
         background = figure.evaluate("image => getComputedStyle(image).backgroundColor")
         shades = [int(part) for part in background.strip("rgba()").split(",")[:3]]
         assert min(shades) > 240, f"{alt}: stands on {background}"
