@@ -43,6 +43,7 @@ class _Recipe:
     device: torch.device
     precision: torch.dtype | None
     batch_size: int
+    classes: int | None
 
 
 def fit(
@@ -80,7 +81,8 @@ def fit(
     weights on the same machine. After an error or an interruption the weights are as before too.
 
     Raises `ValueError` for a rate or a number of epochs that is not positive, an option that
-    would be ignored, data that yield nothing and a validation set with another label map;
+    would be ignored, data that yield nothing, a validation set with another label map and a
+    head with fewer outputs than there are classes;
     `TypeError` for integer images; `NonFiniteLossError` for a loss that is NaN or infinite.
 
     >>> from companion import digits, small_cnn
@@ -92,7 +94,8 @@ def fit(
     check_options(train, validation, epochs, lr, batch_size, sampler, patience, precision)
     build, factor = optimizer_factory(optimizer), schedule_function(schedule)
     target = checked_device(device)
-    recipe = _Recipe(loss, augment, target, PRECISIONS[precision], batch_size or 128)
+    classes = len(train.classes) if isinstance(train, LabelledImages) else None
+    recipe = _Recipe(loss, augment, target, PRECISIONS[precision], batch_size or 128, classes)
     if isinstance(train, LabelledImages):
         train = train.to(target)
     if isinstance(validation, LabelledImages):
@@ -192,6 +195,12 @@ def _forward(
             raise ValueError(
                 f"a classifier returns logits of shape ({len(labels)}, classes); received "
                 f"{tuple(logits.shape)}. Flatten before the head."
+            )
+        if recipe.classes is not None and logits.shape[1] < recipe.classes:
+            # Found here, because on a GPU the loss would bring down the whole process.
+            raise ValueError(
+                f"the head needs an output for each of the {recipe.classes} classes; it has "
+                f"{logits.shape[1]}. Build it with len(train.classes), or use train.only(...)."
             )
         return logits, recipe.loss(logits, labels)
 

@@ -539,3 +539,9 @@ def test_a_last_step_that_diverges_is_noticed() -> None:
         fit(model, data.at([0, 0]), epochs=1, lr=3e38, **recipe)
     for name, value in model.state_dict().items():
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+
+
+def test_a_head_that_is_too_narrow_is_refused_before_the_loss() -> None:
+    data = LabelledImages(torch.zeros(3, 1, 2, 2), torch.tensor([0, 1, 2]), ["a", "b", "c"])
+    with pytest.raises(ValueError, match=r"each of the 3 classes; it has 2\. Build it with"):
+        fit(linear(2, inputs=4, seed=0), data, epochs=1, lr=0.1)
