@@ -66,7 +66,7 @@ def load(
     """
     name = os.environ.get("COMPANION_DATA") or str(name_or_path)
     limit = _checked_limit(os.environ.get("COMPANION_LIMIT") or None if limit is None else limit)
-    if size is not None and not Path(name).is_dir():
+    if size is not None and name in {*BUNDLED, *STANDARD}:
         raise ValueError(
             f"size resizes the images of a folder; {name!r} has images of one size, so it would "
             "be ignored. Leave it out, or pass a folder."

@@ -274,3 +274,8 @@ def test_letters_stand_upright_though_their_files_hold_rows_as_columns(tmp_path:
     dataset.data = torch.zeros(2, 28, 28, dtype=torch.uint8)
     dataset.data[0, 1, 2] = 255
     assert _from_torchvision(dataset).images.nonzero().tolist() == [[0, 0, 2, 1]]
+
+
+def test_an_unknown_name_is_named_as_such_whatever_the_size() -> None:
+    with pytest.raises(ValueError, match="a data set is one of"):
+        load("digitz", size=32)
