@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,12 +12,14 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from companion.datasets.images import LabelledImages
-from companion.labels import ClassName, LabelMap
+from companion.labels import ClassName, LabelMap, look_alikes
+from companion.labels.names import brief
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm"})
 LARGEST_KEPT = 64  # pixels a side up to which images of one size stay as they are
 RESIZED_TO = 32
 GREY = frozenset({"1", "L", "LA"})
+SPLIT_NAMES = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
 
 
 def image_folder(
@@ -25,19 +28,24 @@ def image_folder(
     classes: Sequence[ClassName] | None = None,
     size: int | tuple[int, int] | None = None,
     colour: bool | None = None,
+    nested: bool = False,
 ) -> LabelledImages:
     """Read `path/CLASS/picture` into memory as one set, pixels scaled to 0 … 1.
 
     Classes are the names of the folders, sorted, numerically where all are whole numbers;
-    `classes` gives the map of another split instead, so that indices agree. Hidden folders such
-    as `.ipynb_checkpoints` are no classes. Images become `size` × `size`, or (height, width) where
-    `size` is a pair; by default they keep their size where all agree and no side exceeds 64, and
-    become 32 × 32 otherwise. They are grey where every file is grey, else colour, unless `colour`
-    says.
+    `classes` gives the map of another split instead, so that indices agree. Pictures in folders
+    below belong to the outermost, or with `nested` to the path, as in "birds/owl". Hidden
+    folders such as `.ipynb_checkpoints` are no classes. Images become `size` × `size`, or
+    (height, width) where `size` is a pair; by default they keep their size where all agree and no
+    side exceeds 64, and become 32 × 32 otherwise. They are grey where every file is grey, else
+    colour, unless `colour` says.
 
-    Raises `FileNotFoundError` for no folder or no images, `ValueError` for a single class and for
-    files that cannot be read (all of them are named), `UnknownLabelError` for a folder that
-    `classes` lacks.
+    Warns of files that are no pictures by their ending, of folders without pictures, and of
+    folders that differ only in case, spaces or the form of Unicode.
+
+    Raises `FileNotFoundError` for no folder or no images, `ValueError` for a single class, for
+    folders that are splits and not classes, and for files that cannot be read (all of them are
+    counted and the first are named), `UnknownLabelError` for a folder that `classes` lacks.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -47,7 +55,9 @@ def image_folder(
     >>> image_folder(folder)
     LabelledImages(2 images of 1×8×8, 2 classes)
     """
-    files, names = _files(Path(path))
+    files, names = _files(Path(path), nested=nested, declared=set(classes or ()))
+    _refuse_splits(Path(path), set(names))
+    _warn_of_look_alikes(Path(path), {*names, *(classes or ())})
     if classes is None:
         label_map = LabelMap(_sorted(set(names)))
         if len(label_map) < 2:
@@ -62,25 +72,68 @@ def image_folder(
     return LabelledImages(images, labels, label_map)
 
 
-def _files(folder: Path) -> tuple[list[Path], list[str]]:
+def _files(folder: Path, *, nested: bool, declared: set[ClassName]) -> tuple[list[Path], list[str]]:
     """Return the image files below each class folder, sorted, and the class of each."""
     if not folder.is_dir():
         raise FileNotFoundError(
             f"an image folder holds one folder for each class; received {folder}, which is no "
             "folder. Check the path."
         )
+    visible = [
+        path
+        for path in sorted(folder.glob("**/*"))
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
     files = [
-        file
-        for file in sorted(folder.glob("*/**/*"))
-        if file.suffix.lower() in SUFFIXES
-        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+        path
+        for path in visible
+        if path.is_file() and path.suffix.lower() in SUFFIXES and path.parent != folder
     ]
     if not files:
         raise FileNotFoundError(
             f"an image folder holds pictures as {folder}/CLASS/name.png; found none there with "
             f"the endings {', '.join(sorted(SUFFIXES))}. Check the path and the layout."
         )
-    return files, [file.relative_to(folder).parts[0] for file in files]
+    used = {*files, *(parent for file in files for parent in file.parents)}
+    _warn_of_left_out(folder, [path for path in visible if path not in used], declared)
+    below = [file.parent.relative_to(folder) for file in files]
+    return files, [path.as_posix() if nested else path.parts[0] for path in below]
+
+
+def _warn_of_left_out(folder: Path, paths: list[Path], declared: set[ClassName]) -> None:
+    names = [path.relative_to(folder).as_posix() for path in paths]
+    left_out = [name for name in names if name not in declared]  # an empty folder may be a class
+    if left_out:
+        warnings.warn(
+            f"in {folder} these are or hold no pictures, and are left out: {brief(left_out)}.",
+            stacklevel=4,
+        )
+
+
+def _refuse_splits(folder: Path, names: set[str]) -> None:
+    splits = sorted(name for name in names if name.lower() in SPLIT_NAMES)
+    if len(splits) == len(names):
+        raise ValueError(
+            f"the folders of an image folder are classes; those of {folder} are splits, "
+            f"{brief(splits)}. Call load({str(folder)!r}), or read one split: "
+            f"image_folder({str(folder / splits[0])!r})."
+        )
+    if splits:
+        warnings.warn(
+            f"{brief(splits)} in {folder} counts as a class; move it, if it is a split.",
+            stacklevel=3,
+        )
+
+
+def _warn_of_look_alikes(folder: Path, names: set[ClassName]) -> None:
+    # Single letters come in two cases on purpose.
+    groups = [group for group in look_alikes(sorted(names, key=str)) if len(group[0].strip()) > 1]
+    if groups:
+        warnings.warn(
+            f"classes of {folder} differ only in case, spaces or the form of Unicode: "
+            f"{brief(groups)}. Rename the folders, if they are one class.",
+            stacklevel=3,
+        )
 
 
 def _sorted(names: set[str]) -> list[str]:
@@ -100,9 +153,9 @@ def _pictures(files: Sequence[Path]) -> list[Image.Image]:
         except (UnidentifiedImageError, OSError, SyntaxError):
             broken.append(str(file))
     if broken:
-        named = ", ".join(broken[:5]) + (f" and {len(broken) - 5} more" if len(broken) > 5 else "")
         raise ValueError(
-            f"every image must be readable; {len(broken)} of {len(files)} are not: {named}. "
+            f"every image must be readable; {len(broken)} of {len(files)} are not: "
+            f"{brief(broken, most=5, quote=False)}. "
             "Repair or delete them."
         )
     return pictures

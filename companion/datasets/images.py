@@ -111,7 +111,7 @@ class LabelledImages(Dataset):
         no image is left.
         """
         kept = self.label_map.subset(classes)
-        new_index = kept.align(self.label_map, missing=-1).to(self.device)[self.labels]
+        new_index = kept.translate(self.labels, self.label_map, missing=-1)
         if not bool((new_index >= 0).any()):
             raise ValueError(
                 f"a subset needs at least one image; {kept} has none here. "
@@ -191,25 +191,35 @@ class Splits(NamedTuple):
     test: LabelledImages
 
 
-def join(first: LabelledImages, second: LabelledImages) -> LabelledImages:
-    """Return the images of both sets, labelled by the first one's map.
+def join(
+    first: LabelledImages, second: LabelledImages, *, new_classes: bool = False
+) -> LabelledImages:
+    """Return the images of both sets, matched by the names of their classes, never by index.
 
-    Raises `UnknownLabelError` when the second set has a class that the first does not declare,
-    `ValueError` for images of different shapes.
+    The result lives where the first set does and has its map; with `new_classes` the second
+    set's own classes are added after it (`LabelMap.union`).
+
+    Raises `UnknownLabelError` when the second set declares a class that the first does not and
+    `new_classes` is off, `ValueError` for images of different shapes.
 
     >>> first = LabelledImages(torch.zeros(2, 1, 4, 4), torch.tensor([0, 1]), ["a", "b"])
     >>> second = LabelledImages(torch.zeros(1, 1, 4, 4), torch.tensor([0]), ["b"])
     >>> join(first, second).labels
     tensor([0, 1, 1])
+    >>> other = LabelledImages(torch.zeros(1, 1, 4, 4), torch.tensor([0]), ["c"])
+    >>> join(first, other, new_classes=True).classes
+    ('a', 'b', 'c')
     """
     if first.images.shape[1:] != second.images.shape[1:]:
         raise ValueError(
             "sets to join must have images of one shape; received "
             f"{tuple(first.images.shape[1:])} and {tuple(second.images.shape[1:])}. Resize them."
         )
-    labels = first.label_map.align(second.label_map).to(second.device)[second.labels]
+    label_map = first.label_map.union(second.label_map) if new_classes else first.label_map
+    second = second.to(first.device)
+    labels = label_map.translate(second.labels, second.label_map)
     return LabelledImages(
-        torch.cat([first.images, second.images]), torch.cat([first.labels, labels]), first.label_map
+        torch.cat([first.images, second.images]), torch.cat([first.labels, labels]), label_map
     )
 
 

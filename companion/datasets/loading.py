@@ -15,6 +15,11 @@ from companion.datasets.bundled import digits, glyphs
 from companion.datasets.folders import image_folder
 from companion.datasets.images import LabelledImages, Splits, join
 
+PARTS = {  # what people call the folder of each part
+    "train": ("train", "training"),
+    "validation": ("validation", "val", "valid"),
+    "test": ("test", "testing"),
+}
 HELD_OUT = 0.2  # the share of a set without its own test or validation part that becomes one
 
 
@@ -47,7 +52,8 @@ def load(
 
     `name_or_path` is a bundled set (`digits`, `glyphs`), a standard one (`cifar10`, `cifar100`,
     `mnist`, `fashion-mnist`, `kmnist`, `emnist-letters`, `emnist-balanced`) or a folder with
-    `train/CLASS/picture` and, where you have them, `validation/` and `test/`. A set without a
+    `train/CLASS/picture` and, where you have them, `validation/` (or `val/`) and `test/`, whose
+    classes get the indices that they have in training. A set without a
     part of its own gets a stratified fifth of the images for it, drawn from `seed`; an official
     test part stays as it is. `limit` keeps at most that many images of each class in each part;
     `size` resizes a folder's images. Standard sets are sought in `root`
@@ -106,23 +112,37 @@ def _hold_out(data: LabelledImages, *, seed: int) -> tuple[LabelledImages, ...]:
 
 
 def _folder(path: Path, *, seed: int, size: int | None) -> Splits:
-    train_path = path / "train"
-    if not train_path.is_dir():
+    folders = _part_folders(path)
+    if "train" not in folders:
         return _three_parts(image_folder(path, size=size), seed=seed)
-    train = image_folder(train_path, size=size)
+    train = image_folder(folders.pop("train"), size=size)
     _, channels, height, width = train.images.shape
     others = {
         part: image_folder(
-            path / part, classes=train.classes, size=(height, width), colour=channels == 3
+            folder, classes=train.classes, size=(height, width), colour=channels == 3
         )
-        for part in ("validation", "test")
-        if (path / part).is_dir()
+        for part, folder in folders.items()
     }
     if "test" not in others:
         train, others["test"] = _hold_out(train, seed=seed)
     if "validation" not in others:
         train, others["validation"] = _hold_out(train, seed=seed)
     return Splits(train, others["validation"], others["test"])
+
+
+def _part_folders(path: Path) -> dict[str, Path]:
+    """Return the folder of each part that is there."""
+    folders = {}
+    for part, names in PARTS.items():
+        there = [path / name for name in names if (path / name).is_dir()]
+        if len(there) > 1:
+            raise ValueError(
+                f"{path} must have one folder for the {part} part; it has "
+                f"{' and '.join(folder.name for folder in there)}. Rename or move one."
+            )
+        if there:
+            folders[part] = there[0]
+    return folders
 
 
 def _standard(name: str, *, seed: int, root: str | Path | None, download: bool | None) -> Splits:

@@ -98,7 +98,7 @@ def report(
     logits = logits.cpu()
     chosen = allowed[logits[:, allowed].argmax(1)]
     # −1 marks classes that the head cannot name, so that no prediction can equal them.
-    truth = label_map.align(data.label_map, missing=-1)[data.labels.cpu()]
+    truth = label_map.translate(data.labels.cpu(), data.label_map, missing=-1)
     right = (chosen == truth).float()
 
     own = data.labels.cpu()

@@ -1,0 +1,9 @@
+"""The map between the names of classes and the indices of a classifier's outputs.
+
+This room imports nothing from the rest of the package.
+"""
+
+from companion.labels.maps import LabelMap
+from companion.labels.names import ClassName, UnknownLabelError, look_alikes
+
+__all__ = ["ClassName", "LabelMap", "UnknownLabelError", "look_alikes"]

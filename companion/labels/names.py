@@ -1,0 +1,173 @@
+"""Names of classes: their plain form, names that look alike, and the error for unknown ones."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+ClassName = str | int
+"""What a class is called in the data: a name, or the raw integer label."""
+
+
+class UnknownLabelError(ValueError):
+    """Labels that a map has no class for: which, where they came from, what to call next."""
+
+    def __init__(self, unknown: Iterable[Hashable], classes: Sequence[ClassName], source: str):
+        self.unknown = list(dict.fromkeys(unknown))
+        self.classes = tuple(classes)
+        self.source = source
+        super().__init__(
+            f"every label must be one of the map's {len(classes)} classes ({brief(classes)}); "
+            f"received {brief(self.unknown)} in {source}. {self._advice()}"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception is unpickled from its message alone, which would hide it from `repeat`.
+        return type(self), (self.unknown, self.classes, self.source)
+
+    def _advice(self) -> str:
+        kinds = {type(name) for name in self.unknown}
+        if kinds == {int} and isinstance(self.classes[0], str):
+            return (
+                "The classes are names and these are integers: if they are indices already, do "
+                "not encode them again; if they are raw labels, build the map from integers."
+            )
+        if kinds == {str} and isinstance(self.classes[0], int):
+            return "The classes are integers and these are strings: convert them with int()."
+        near = [
+            f"{name!r} for {group[0]!r}"
+            for name in self.unknown
+            for group in look_alikes([*self.classes, name])
+            if name in group[1:]
+        ]
+        if near:
+            return (
+                f"Only case, spaces or the form of Unicode set apart {brief(near, quote=False)}: "
+                "rename one of them."
+            )
+        return (
+            "Drop those items (LabelledImages.only), or build the map from all classes: "
+            "LabelMap(classes of every split together)."
+        )
+
+
+def look_alikes(names: Iterable[Hashable]) -> list[list[str]]:
+    """Return the groups of names that differ only in case, spaces or the form of Unicode.
+
+    Folders copied between systems come apart that way: "Owl" and "owl", or an accent that one
+    system stores as a letter of its own. Integers have no such form and are left out.
+
+    >>> look_alikes(["owl", "cat", "Owl ", 3])
+    [['owl', 'Owl ']]
+    """
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in dict.fromkeys(names):
+        if isinstance(name, str):
+            folded = unicodedata.normalize("NFKC", name).casefold()
+            groups["".join(folded.split())].append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def plain(name: Any) -> Any:
+    """Return NumPy's and PyTorch's scalars as Python's own, and leave the rest as it is.
+
+    >>> plain(np.int64(3)), plain("owl")
+    (3, 'owl')
+    """
+    if isinstance(name, np.generic) or (isinstance(name, Tensor) and name.dim() == 0):
+        return name.item()
+    return name
+
+
+def checked_classes(classes: Iterable[ClassName]) -> tuple[ClassName, ...]:
+    """Return the names of classes as a tuple, after the checks that `LabelMap` promises.
+
+    >>> checked_classes(["owl", "cat"])
+    ('owl', 'cat')
+    """
+    if isinstance(classes, str):
+        raise TypeError(f"classes must be a sequence of names; received the string {classes!r}.")
+    names = tuple(plain(name) for name in classes)
+    if not names:
+        raise ValueError("a label map needs at least one class; received none. Pass the names.")
+    kinds = {type(name) for name in names}
+    if not kinds <= {str, int}:
+        raise TypeError(
+            "class names must be strings or integers; received "
+            f"{brief(sorted(kind.__name__ for kind in kinds - {str, int}))}. Convert them."
+        )
+    if len(kinds) > 1:
+        raise ValueError(
+            f"class names must be all strings or all integers; received {brief(names)}. "
+            "'3' and 3 are different classes: choose one form."
+        )
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise ValueError(
+            f"each class must be named once; {brief(repeated)} occurs more than once. "
+            "Remove the duplicates, or rename classes that only share a name."
+        )
+    return names
+
+
+def checked_ignore(ignore: Any, index: int, classes: Sequence[ClassName]) -> ClassName | None:
+    """Return the plain raw label that is ignored, after the checks that `LabelMap` promises.
+
+    >>> checked_ignore(np.uint8(255), -100, (10, 20))
+    255
+    """
+    label: ClassName | None = plain(ignore)
+    if label is not None and type(label) not in (str, int):
+        raise TypeError(f"ignore is one raw label, a string or an integer; received {ignore!r}.")
+    if label in classes:
+        raise ValueError(
+            f"a label is a class or ignored, not both; received {label!r} as both. "
+            "Leave it out of the classes."
+        )
+    if type(index) is not int or index >= 0:
+        raise ValueError(
+            f"ignore_index must be a negative integer, so that it is no index; received {index!r}. "
+            "Use -100, which cross-entropy leaves out."
+        )
+    return label
+
+
+def plain_names(labels: Any) -> list[ClassName]:
+    """Return labels in any of the accepted forms as a list of plain strings or integers.
+
+    >>> plain_names(np.array([2, 0], dtype=np.uint8))
+    [2, 0]
+    """
+    if isinstance(labels, str):
+        raise TypeError(f"labels must be a sequence of labels; received the string {labels!r}.")
+    if isinstance(labels, Tensor | np.ndarray):
+        if labels.ndim != 1:
+            raise ValueError(
+                f"labels must have shape (N,); received {tuple(labels.shape)}. "
+                "Take argmax(1) of one-hot rows, or squeeze a column."
+            )
+        names = labels.tolist()
+    else:
+        names = [plain(label) for label in labels]
+    wrong = {type(name).__name__ for name in names if type(name) not in (str, int)}
+    if wrong:
+        raise TypeError(
+            f"labels must be strings or integers; received {brief(sorted(wrong))}. "
+            "Convert them first: labels.long() for floats that hold whole numbers."
+        )
+    return names
+
+
+def brief(values: Sequence[Any], most: int = 6, *, quote: bool = True) -> str:
+    """Return the first few values and how many more there are.
+
+    >>> brief([1, 2, 3], most=2)
+    '1, 2 and 1 more'
+    """
+    shown = ", ".join(repr(value) if quote else str(value) for value in values[:most])
+    return shown if len(values) <= most else f"{shown} and {len(values) - most} more"
