@@ -3,7 +3,7 @@
 This room imports nothing from the rest of the package.
 """
 
-from companion.labels.maps import LabelMap
+from companion.labels.maps import IGNORE_INDEX, LabelMap
 from companion.labels.names import ClassName, UnknownLabelError, look_alikes
 
-__all__ = ["ClassName", "LabelMap", "UnknownLabelError", "look_alikes"]
+__all__ = ["IGNORE_INDEX", "ClassName", "LabelMap", "UnknownLabelError", "look_alikes"]

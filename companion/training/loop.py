@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from companion.datasets import LabelledImages
 from companion.evaluation import batches, evaluating
+from companion.labels import IGNORE_INDEX
 from companion.training.batching import count_steps, on_device, training_batches
 from companion.training.devices import checked_device, shows_progress
 from companion.training.history import Epoch, History
@@ -73,8 +74,8 @@ def fit(
     (parameters, lr); `schedule` "one-cycle", "cosine", "constant" or a function of (step, total)
     to a factor; `loss` a mean over the batch, of (logits, labels). `augment` maps a training
     batch to one of the same shape. `patience` stops after that many epochs without a better
-    validation accuracy. Averages weigh each image alike. `precision` other than "float32" is
-    autocast, and the weights stay float32.
+    validation accuracy. Averages weigh each labelled image alike, and a label of −100 is none,
+    as for cross-entropy. `precision` other than "float32" is autocast; weights stay float32.
 
     Mutated: the model's weights and, where it was elsewhere, its device. Its train/eval modes,
     module by module, and the global random state are as before; the same seed gives the same
@@ -147,7 +148,7 @@ def _train_epoch(
         optimizer.step()
         scheduler.step()
         losses.append(value.detach())
-        sizes.append(len(labels))
+        sizes.append((labels != IGNORE_INDEX).sum())
         right += (logits.detach().argmax(1) == labels).sum()
     if not losses:
         raise ValueError(
@@ -160,11 +161,12 @@ def _train_epoch(
         raise NonFiniteLossError(
             f"the loss must stay finite; it became {values[step].item()} in epoch {epoch + 1}, "
             f"step {step + 1}, at learning rate {rates[step]:.3g}. Lower lr, or look for NaN in "
-            "images and targets. The weights are as before the call."
+            f"images and for batches with no label but {IGNORE_INDEX}, which means none. The "
+            "weights are as before the call."
         )
-    weights = torch.tensor(sizes, dtype=torch.float64)
+    weights = torch.stack(sizes).double().cpu()
     loss = ((values * weights).sum() / weights.sum()).item()
-    return loss, right.item() / sum(sizes), rates[-1]
+    return loss, right.item() / weights.sum().item(), rates[-1]
 
 
 def _score(
@@ -176,11 +178,14 @@ def _score(
         for images, labels in batches(data, 512):
             images, labels = on_device(images, labels, recipe.device)
             logits, value = _forward(model, images, labels, recipe)
-            total += value.item() * len(labels)
+            counted = int((labels != IGNORE_INDEX).sum())
+            total += value.item() * counted if counted else 0.0
             right += int((logits.argmax(1) == labels).sum())
-            count += len(labels)
+            count += counted
     if not count:
-        raise ValueError("validation data must yield a batch; received none. Look at the loader.")
+        raise ValueError(
+            "validation data must yield a labelled image; received none. Look at the loader."
+        )
     return total / count, right / count
 
 

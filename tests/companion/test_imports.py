@@ -18,6 +18,7 @@ FLOORS = {  # a new room goes here
     "datasets": 1,
     "evaluation": 2,
     "training": 3,
+    "unknowns": 3,
     "teaching": 4,
 }
 MODULES = {

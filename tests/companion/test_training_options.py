@@ -172,7 +172,7 @@ REFUSALS = [
     refused(
         lambda d: {"validation": empty_loader()},
         ValueError,
-        "validation data must yield a batch; received none",
+        "validation data must yield a labelled image; received none",
         "validation without batches",
     ),
     refused(

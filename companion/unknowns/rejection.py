@@ -1,0 +1,158 @@
+"""How well a score tells seen from unseen, and what rejecting by it costs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Detection:
+    """How well a score tells images of seen classes from those of unseen ones.
+
+    `auroc` is the chance that a random seen image scores higher than a random unseen one, ties
+    counting half: 0.5 for a coin. `unseen_accepted` is the share of unseen images at or above
+    `threshold`, which accepts the share `keep` of the seen ones.
+    """
+
+    auroc: float
+    unseen_accepted: float
+    threshold: float
+    keep: float
+
+
+def detection(seen_scores: Tensor, unseen_scores: Tensor, *, keep: float = 0.95) -> Detection:
+    """Return how well scores (N,) of seen and (M,) of unseen images can be told apart.
+
+    Raises `ValueError` where either side is empty, as in a test set without unseen classes, for
+    scores that are not finite, and for a `keep` outside 0 … 1.
+
+    >>> detection(torch.tensor([9.0, 8.0, 7.0]), torch.tensor([7.5, 1.0, 1.0, 1.0]), keep=0.6)
+    Detection(auroc=0.9166666666666666, unseen_accepted=0.0, threshold=8.0, keep=0.6)
+    """
+    seen, unseen = _checked(seen_scores, "seen"), _checked(unseen_scores, "unseen")
+    threshold = threshold_keeping(seen, keep)
+    is_seen = torch.cat([torch.ones(len(seen)), torch.zeros(len(unseen))])
+    return Detection(
+        auroc=float(roc_auc_score(is_seen.numpy(), torch.cat([seen, unseen]).numpy())),
+        unseen_accepted=(unseen >= threshold).double().mean().item(),
+        threshold=threshold,
+        keep=keep,
+    )
+
+
+def threshold_keeping(scores: Tensor, keep: float) -> float:
+    """Return the highest threshold that accepts at least the share `keep` of the scores (N,).
+
+    Accepted is what is at or above it. Choose it on validation images of seen classes.
+    Raises `ValueError` for no scores and for a `keep` that is not above 0 and at most 1.
+
+    >>> threshold_keeping(torch.tensor([1.0, 2.0, 3.0, 4.0]), 0.5)
+    3.0
+    """
+    if not 0 < keep <= 1:
+        raise ValueError(
+            f"keep is a share above 0 and at most 1; received {keep}. To accept 95 of 100: 0.95."
+        )
+    ordered = _checked(scores, "scored").sort(descending=True).values
+    # Without the rounding 0.07 of 100 would be 7.000000000000001, and keep 8.
+    count = math.ceil(round(keep * len(ordered), 9))
+    return ordered[max(1, count) - 1].item()
+
+
+@dataclass(frozen=True)
+class RejectionCurve:
+    """What is accepted as the threshold falls, from nothing to everything.
+
+    Shares of the images of their kind at each of `thresholds`: `seen_accepted`, `seen_right`
+    (accepted and named right) and `unseen_accepted`, each of which got a wrong name. `area` lies
+    under `seen_right` over `unseen_accepted`: the chance that a seen image is named right and
+    scores higher than an unseen one, ties counting half.
+    """
+
+    thresholds: Tensor = field(repr=False)
+    seen_accepted: Tensor = field(repr=False)
+    seen_right: Tensor = field(repr=False)
+    unseen_accepted: Tensor = field(repr=False)
+    area: float
+
+    def right_at(self, unseen_accepted: float) -> float:
+        """Return the largest `seen_right` that lets in at most this share of the unseen.
+
+        >>> scores, right = torch.tensor([3.0, 2.0, 1.0]), torch.tensor([True, True, False])
+        >>> rejection_curve(scores, right, seen=torch.tensor([True, True, False])).right_at(0)
+        1.0
+        """
+        return self.seen_right[self.unseen_accepted <= unseen_accepted].max().item()
+
+
+def rejection_curve(scores: Tensor, right: Tensor, *, seen: Tensor) -> RejectionCurve:
+    """Return what each threshold accepts, of seen images named right and of unseen ones.
+
+    This is the open-set classification rate of Dhamija et al. (2018),
+    https://arxiv.org/abs/1811.04110. `scores` (N,) rank all images, `right` (N,) says which were
+    named right and `seen` (N,) which are of a seen class; both are boolean.
+
+    Raises `TypeError` for masks that are not boolean, `ValueError` for shapes that differ, for an
+    unseen image that was named right, and where seen or unseen images are missing.
+
+    >>> scores, right = torch.tensor([3.0, 2.0, 1.0]), torch.tensor([True, False, False])
+    >>> rejection_curve(scores, right, seen=torch.tensor([True, True, False]))
+    RejectionCurve(area=0.5)
+    """
+    for name, mask in {"right": right, "seen": seen}.items():
+        if mask.dtype != torch.bool or mask.shape != scores.shape:
+            raise (TypeError if mask.dtype != torch.bool else ValueError)(
+                f"{name} must be a boolean for each of the scores {tuple(scores.shape)}; received "
+                f"{mask.dtype} {tuple(mask.shape)}. Compare: predicted == labels."
+            )
+    right, seen = right.cpu(), seen.cpu()
+    if bool((right & ~seen).any()):
+        raise ValueError(
+            "an image of an unseen class cannot be named right; received "
+            f"{int((right & ~seen).sum())} that are. Check that seen is the head's own classes."
+        )
+    ranked = _checked(scores, "scored")
+    _checked(ranked[seen], "seen")
+    _checked(ranked[~seen], "unseen")
+    thresholds = torch.cat([torch.tensor([torch.inf]), ranked.unique().flip(0)])
+    seen_total, unseen_total = int(seen.sum()), int((~seen).sum())
+    seen_right = share_at_least(ranked[right], thresholds, seen_total)
+    unseen_accepted = share_at_least(ranked[~seen], thresholds, unseen_total)
+    return RejectionCurve(
+        thresholds,
+        share_at_least(ranked[seen], thresholds, seen_total),
+        seen_right,
+        unseen_accepted,
+        area=torch.trapezoid(seen_right, unseen_accepted).item(),
+    )
+
+
+def share_at_least(values: Tensor, bounds: Tensor, total: int) -> Tensor:
+    """Return, for each bound, how many of the values reach it, as a share of `total`.
+
+    >>> share_at_least(torch.tensor([1.0, 2.0]), torch.tensor([1.5, 3.0]), 4)
+    tensor([0.2500, 0.0000], dtype=torch.float64)
+    """
+    # A table of values by bounds would take N² of memory.
+    below = torch.searchsorted(values.sort().values, bounds)
+    return (len(values) - below).double() / total
+
+
+def _checked(scores: Tensor, kind: str) -> Tensor:
+    if scores.dim() != 1 or len(scores) == 0:
+        raise ValueError(
+            f"scores of {kind} images must have shape (N,), at least one; received "
+            f"{tuple(scores.shape)}. A set needs images of seen and of unseen classes to tell "
+            "them apart."
+        )
+    if not bool(torch.isfinite(scores).all()):
+        raise ValueError(
+            f"scores must be finite; some of the {kind} images' are NaN or infinite. "
+            "Look for NaN in the logits."
+        )
+    return scores.detach().cpu().double()
