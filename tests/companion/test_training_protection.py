@@ -63,7 +63,7 @@ def test_a_loss_that_is_not_finite_says_where(
     with pytest.raises(
         NonFiniteLossError,
         match=rf"must stay finite; it became {seen} in epoch 2, step 3, at learning rate 0\.01\. "
-        r"Lower lr, or look for NaN in images and for batches .*\. The weights are as before the call",
+        r"Lower lr, or look for NaN in images and for batches .*\. The weights are as before",
     ):
         fit(
             model,
