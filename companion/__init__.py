@@ -5,6 +5,7 @@ from companion.datasets import (
     LabelledImages,
     Splits,
     digits,
+    draw_classes,
     glyphs,
     image_folder,
     join,
@@ -26,7 +27,14 @@ from companion.evaluation import (
 )
 from companion.labels import LabelMap, UnknownLabelError
 from companion.networks import linear, mlp, small_cnn
-from companion.training import History, NonFiniteLossError, default_device, fit, repeat
+from companion.training import (
+    History,
+    NonFiniteLossError,
+    default_device,
+    epochs_for,
+    fit,
+    repeat,
+)
 from companion.unknowns import (
     Detection,
     OneVsRest,
@@ -67,6 +75,8 @@ __all__ = [
     "default_device",
     "detection",
     "digits",
+    "draw_classes",
+    "epochs_for",
     "evaluate",
     "fit",
     "glyphs",

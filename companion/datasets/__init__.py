@@ -8,12 +8,14 @@ from companion.datasets.damage import long_tailed, noisy_labels
 from companion.datasets.folders import image_folder
 from companion.datasets.images import LabelledImages, Splits, join
 from companion.datasets.loading import DatasetUnavailableError, load, pool
+from companion.datasets.parts import draw_classes
 
 __all__ = [
     "DatasetUnavailableError",
     "LabelledImages",
     "Splits",
     "digits",
+    "draw_classes",
     "glyphs",
     "image_folder",
     "join",

@@ -1,8 +1,12 @@
-"""How many images each part of a split gets."""
+"""How many images each part of a split gets, and which classes a trial sees."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+import torch
+
+from companion.labels import ClassName
 
 
 def part_sizes(total: int, fractions: Sequence[float]) -> list[int]:
@@ -25,3 +29,19 @@ def part_sizes(total: int, fractions: Sequence[float]) -> list[int]:
             f"give parts of {sizes}. Use larger fractions or more images."
         )
     return sizes
+
+
+def draw_classes(classes: Sequence[ClassName], count: int, *, seed: int) -> list[ClassName]:
+    """Return `count` different classes, drawn from `seed`, in the order of the draw.
+
+    Raises `ValueError` for fewer than one and for more than there are.
+
+    >>> draw_classes(["a", "b", "c", "d"], 2, seed=0)
+    ['c', 'a']
+    """
+    if not 1 <= count <= len(classes):
+        raise ValueError(
+            f"count must lie in 1 … {len(classes)}, the number of classes; received {count}."
+        )
+    order = torch.randperm(len(classes), generator=torch.Generator().manual_seed(seed))
+    return [classes[index] for index in order[:count].tolist()]

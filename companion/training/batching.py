@@ -45,6 +45,22 @@ def on_device(images: Tensor, labels: Tensor, device: torch.device) -> tuple[Ten
     return images.to(device, non_blocking=True), labels.to(device, torch.int64, non_blocking=True)
 
 
+def epochs_for(data: LabelledImages, steps: int, *, batch_size: int = 128) -> int:
+    """Return the number of epochs in which training takes at least that many steps.
+
+    With it sets of different size train equally long. Raises `ValueError` for numbers below 1.
+
+    >>> from companion import digits
+    >>> epochs_for(digits(), 200, batch_size=64)
+    8
+    """
+    if steps < 1 or batch_size < 1:
+        raise ValueError(
+            f"steps and batch_size must be at least 1; received {steps} and {batch_size}."
+        )
+    return -(-steps * batch_size // len(data))
+
+
 def count_steps(data: LabelledImages | DataLoader, sampler: Iterable[int] | None, size: int) -> int:
     """Return the number of steps in an epoch, which schedules need to know beforehand."""
     if isinstance(data, LabelledImages):
