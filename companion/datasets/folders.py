@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ SPLIT_NAMES = frozenset({"train", "training", "val", "valid", "validation", "tes
 def image_folder(
     path: str | Path,
     *,
-    classes: Sequence[ClassName] | None = None,
+    classes: Iterable[ClassName] | None = None,
     size: int | tuple[int, int] | None = None,
     colour: bool | None = None,
     nested: bool = False,
@@ -55,10 +56,12 @@ def image_folder(
     >>> image_folder(folder)
     LabelledImages(2 images of 1×8×8, 2 classes)
     """
-    files, names = _files(Path(path), nested=nested, declared=set(classes or ()))
-    _refuse_splits(Path(path), set(names))
-    _warn_of_look_alikes(Path(path), {*names, *(classes or ())})
-    if classes is None:
+    declared = None if classes is None else LabelMap(classes)
+    known = set(declared.classes if declared else ())
+    files, names = _files(Path(path), nested=nested, known=known)
+    _refuse_splits(Path(path), set(names) - known)
+    _warn_of_look_alikes(Path(path), {*names, *known})
+    if declared is None:
         label_map = LabelMap(_sorted(set(names)))
         if len(label_map) < 2:
             raise ValueError(
@@ -66,24 +69,20 @@ def image_folder(
                 f"{label_map.classes[0]!r}. Point at the folder that holds the class folders."
             )
     else:
-        label_map = LabelMap(classes)
+        label_map = declared
     labels = label_map.encode(names, source=str(path))
     images = _stack(_pictures(files), size=size, colour=colour)
     return LabelledImages(images, labels, label_map)
 
 
-def _files(folder: Path, *, nested: bool, declared: set[ClassName]) -> tuple[list[Path], list[str]]:
+def _files(folder: Path, *, nested: bool, known: set[ClassName]) -> tuple[list[Path], list[str]]:
     """Return the image files below each class folder, sorted, and the class of each."""
     if not folder.is_dir():
         raise FileNotFoundError(
             f"an image folder holds one folder for each class; received {folder}, which is no "
             "folder. Check the path."
         )
-    visible = [
-        path
-        for path in sorted(folder.glob("**/*"))
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]
+    visible = sorted(_visible(folder))
     files = [
         path
         for path in visible
@@ -95,14 +94,28 @@ def _files(folder: Path, *, nested: bool, declared: set[ClassName]) -> tuple[lis
             f"the endings {', '.join(sorted(SUFFIXES))}. Check the path and the layout."
         )
     used = {*files, *(parent for file in files for parent in file.parents)}
-    _warn_of_left_out(folder, [path for path in visible if path not in used], declared)
+    used |= {parent for name in known for parent in (folder / str(name) / ".").parents}
+    used |= {folder / str(name) for name in known}  # an empty folder may be a class
+    _warn_of_left_out(folder, [path for path in visible if path not in used])
     below = [file.parent.relative_to(folder) for file in files]
     return files, [path.as_posix() if nested else path.parts[0] for path in below]
 
 
-def _warn_of_left_out(folder: Path, paths: list[Path], declared: set[ClassName]) -> None:
-    names = [path.relative_to(folder).as_posix() for path in paths]
-    left_out = [name for name in names if name not in declared]  # an empty folder may be a class
+def _visible(folder: Path) -> Iterator[Path]:
+    """Yield what lies below a folder and is not hidden, through links but not round in circles."""
+    for root, folders, files in os.walk(folder, followlinks=True):
+        here = Path(root)
+        above = {here.resolve(), *here.resolve().parents}
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".") and (here / name).resolve() not in above
+        ]
+        yield from (here / name for name in [*folders, *files] if not name.startswith("."))
+
+
+def _warn_of_left_out(folder: Path, paths: list[Path]) -> None:
+    left_out = [path.relative_to(folder).as_posix() for path in paths]
     if left_out:
         warnings.warn(
             f"in {folder} these are or hold no pictures, and are left out: {brief(left_out)}.",
@@ -111,8 +124,10 @@ def _warn_of_left_out(folder: Path, paths: list[Path], declared: set[ClassName])
 
 
 def _refuse_splits(folder: Path, names: set[str]) -> None:
-    splits = sorted(name for name in names if name.lower() in SPLIT_NAMES)
-    if len(splits) == len(names):
+    """Check the outermost folders that nobody declared to be classes."""
+    outermost = {name.split("/")[0] for name in names}
+    splits = sorted(name for name in outermost if name.lower() in SPLIT_NAMES)
+    if splits and len(splits) == len(outermost):
         raise ValueError(
             f"the folders of an image folder are classes; those of {folder} are splits, "
             f"{brief(splits)}. Call load({str(folder)!r}), or read one split: "
@@ -138,7 +153,7 @@ def _warn_of_look_alikes(folder: Path, names: set[ClassName]) -> None:
 
 def _sorted(names: set[str]) -> list[str]:
     # As strings '10' comes before '2', and people expect class 2 at index 2.
-    if all(name.isdecimal() for name in names):
+    if all(name.removeprefix("-").isdecimal() for name in names):
         return sorted(names, key=lambda name: (int(name), name))
     return sorted(names)
 

@@ -113,7 +113,13 @@ def _hold_out(data: LabelledImages, *, seed: int) -> tuple[LabelledImages, ...]:
 
 def _folder(path: Path, *, seed: int, size: int | None) -> Splits:
     folders = _part_folders(path)
-    if "train" not in folders:
+    if folders and "train" not in folders:
+        raise ValueError(
+            f"a folder with parts needs one to train on; {path} has "
+            f"{' and '.join(folder.name for folder in folders.values())} alone. Add train/, or "
+            "read a part by image_folder."
+        )
+    if not folders:
         return _three_parts(image_folder(path, size=size), seed=seed)
     train = image_folder(folders.pop("train"), size=size)
     _, channels, height, width = train.images.shape
@@ -133,8 +139,9 @@ def _folder(path: Path, *, seed: int, size: int | None) -> Splits:
 def _part_folders(path: Path) -> dict[str, Path]:
     """Return the folder of each part that is there."""
     folders = {}
+    inside = sorted(each for each in path.iterdir() if each.is_dir())
     for part, names in PARTS.items():
-        there = [path / name for name in names if (path / name).is_dir()]
+        there = [each for each in inside if each.name.lower() in names]
         if len(there) > 1:
             raise ValueError(
                 f"{path} must have one folder for the {part} part; it has "

@@ -36,8 +36,8 @@ def draw_classes(classes: Sequence[ClassName], count: int, *, seed: int) -> list
 
     Raises `ValueError` for fewer than one and for more than there are.
 
-    >>> draw_classes(["a", "b", "c", "d"], 2, seed=0)
-    ['c', 'a']
+    >>> draw_classes(["a", "b", "c", "d"], 2, seed=1)
+    ['b', 'd']
     """
     if not 1 <= count <= len(classes):
         raise ValueError(

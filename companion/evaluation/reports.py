@@ -92,7 +92,7 @@ def report(
         raise UnknownLabelError(sorted(unheard, key=str), data.classes, "seen")
     if candidates is None:
         candidates = label_map.classes
-    allowed = label_map.encode(candidates, source="candidates")
+    allowed = label_map.indices_of(candidates, source="candidates")
     if len(allowed) == 0:
         raise ValueError("the argmax needs a candidate; received none. Pass None for all classes.")
     logits = logits.cpu()

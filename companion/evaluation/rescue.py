@@ -53,7 +53,7 @@ def permutation_rescue(
     """
     _check(predicted, labels, outputs, classes, draws)
     generator = np.random.default_rng(seed)
-    answers, truth = predicted.cpu().numpy(), labels.cpu().numpy()
+    answers, truth = (each.cpu().to(torch.int64).numpy() for each in (predicted, labels))
     order = generator.permutation(len(truth))
     halves = np.array_split(order, 2)
 

@@ -54,7 +54,7 @@ class LabelMap:
     ):
         self.classes = checked_classes(classes)
         self.ignore: ClassName | None = checked_ignore(ignore, ignore_index, self.classes)
-        self.ignore_index = ignore_index
+        self.ignore_index: int = plain(ignore_index)
         self._index = {name: index for index, name in enumerate(self.classes)}
         if self.ignore is not None:
             self._index[self.ignore] = ignore_index
@@ -86,9 +86,10 @@ class LabelMap:
         """Return the index of each label, as int64, in the order and on the device given.
 
         `labels` holds names or raw integer values: a sequence, an array or a tensor of shape
-        (N,). Nothing is mutated. `source` names where they came from, for the error.
+        (N,). Nothing is mutated. `source` names where they came from, for the error. The result
+        remembers that it is encoded; slices and clones do not.
 
-        Raises `UnknownLabelError` when a label is not in the map, `TypeError` for booleans and
+        Raises `UnknownLabelError` for a label that is not in the map, `TypeError` for booleans and
         floats, `ValueError` for any shape but (N,) and for a tensor that this map encoded.
 
         >>> LabelMap(["a", "b"]).encode(["b", "c"], source="test/")
@@ -107,12 +108,23 @@ from all classes: LabelMap(classes of every split together).
         unknown = [name for name in names if name not in self._index]
         if unknown:
             raise UnknownLabelError(unknown, self.classes, source)
-        indices = torch.tensor(
-            [self._index[name] for name in names], dtype=torch.int64, device=device
-        )
+        found = [self._index[name] for name in names]
+        indices = torch.tensor(found, dtype=torch.int64, device=device)
         # Where classes are integers, values alone cannot tell an index from a raw label.
         indices._encoded_by = self.classes  # type: ignore[attr-defined]
         return indices
+
+    def indices_of(self, classes: Iterable[ClassName], *, source: str) -> Tensor:
+        """Return the index of each class, as `encode` does, but none for what is ignored.
+
+        >>> LabelMap(["a", "b"], ignore="void").indices_of(["b"], source="candidates")
+        tensor([1])
+        """
+        names = [plain(name) for name in classes]
+        unknown = [name for name in names if name not in self]
+        if unknown:
+            raise UnknownLabelError(unknown, self.classes, source)
+        return torch.tensor([self._index[name] for name in names], dtype=torch.int64)
 
     def decode(self, indices: Iterable[int] | Tensor | np.ndarray) -> list[ClassName]:
         """Return the class of each index, the inverse of `encode`. Shape (N,).
@@ -124,9 +136,7 @@ from all classes: LabelMap(classes of every split together).
         ['b', 'a']
         """
         positions = plain_names(indices)
-        names: dict[ClassName, ClassName] = dict(enumerate(self.classes))
-        if self.ignore is not None:
-            names[self.ignore_index] = self.ignore
+        names: dict[ClassName, ClassName] = {index: n for n, index in self._index.items()}
         wrong = [position for position in positions if position not in names]
         if any(isinstance(position, str) for position in wrong):
             raise TypeError(
@@ -148,10 +158,8 @@ from all classes: LabelMap(classes of every split together).
         >>> LabelMap(["a", "b", "c"]).subset(["c", "a"]).classes
         ('a', 'c')
         """
-        wanted = [plain(name) for name in classes]
-        self._refuse_unknown(wanted, "the subset asked for")
-        kept = set(wanted)
-        return self._like([name for name in self.classes if name in kept])
+        kept = set(self.indices_of(classes, source="the subset asked for").tolist())
+        return self._like([name for index, name in enumerate(self.classes) if index in kept])
 
     def union(self, other: LabelMap) -> LabelMap:
         """Return the map of the classes of both: this map's in their places, then the new ones.
@@ -178,17 +186,15 @@ from all classes: LabelMap(classes of every split together).
         tensor([0, 2])
         """
         if missing is None:
-            self._refuse_unknown(other.classes, "the map to align")
-            return torch.tensor([self._index[name] for name in other.classes])
-        if missing >= 0:
+            return self.indices_of(other.classes, source="the map to align")
+        if type(missing) is not int or missing >= 0:
             raise ValueError(
-                f"missing must be negative, so that it is no index; received {missing}. Use -1."
+                f"missing must be a negative integer, as no index is; received {missing}. Use -1."
             )
         if not any(name in self for name in other.classes):
             raise ValueError(
-                "two maps with no class in common cannot be aligned; received "
-                f"{brief(self.classes)} and {brief(other.classes)}. Check spelling, case, "
-                "and integers against strings."
+                f"maps with no class in common cannot be aligned; received {brief(self.classes)} "
+                f"and {brief(other.classes)}. Check spelling, case, and integers against strings."
             )
         return torch.tensor(
             [self._index[name] if name in self else missing for name in other.classes]
@@ -235,16 +241,10 @@ from all classes: LabelMap(classes of every split together).
         """
         if "classes" not in stored or not {*stored} <= {"classes", "ignore", "ignore_index"}:
             raise KeyError(
-                "a stored label map has the key 'classes' (and 'ignore', 'ignore_index' where a "
-                f"label is ignored); received keys {brief(list(stored))}. "
-                "Pass what LabelMap.to_dict returned."
+                "a stored label map has the key 'classes' (and 'ignore', 'ignore_index'); "
+                f"received keys {brief(list(stored))}. Pass what LabelMap.to_dict returned."
             )
         return cls(**stored)
 
     def _like(self, classes: list[ClassName]) -> LabelMap:
         return LabelMap(classes, ignore=self.ignore, ignore_index=self.ignore_index)
-
-    def _refuse_unknown(self, names: Iterable[ClassName], source: str) -> None:
-        unknown = [name for name in names if name not in self]
-        if unknown:
-            raise UnknownLabelError(unknown, self.classes, source)

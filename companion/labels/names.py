@@ -129,7 +129,7 @@ def checked_ignore(ignore: Any, index: int, classes: Sequence[ClassName]) -> Cla
             f"a label is a class or ignored, not both; received {label!r} as both. "
             "Leave it out of the classes."
         )
-    if type(index) is not int or index >= 0:
+    if type(plain(index)) is not int or index >= 0:
         raise ValueError(
             f"ignore_index must be a negative integer, so that it is no index; received {index!r}. "
             "Use -100, which cross-entropy leaves out."
@@ -143,17 +143,18 @@ def plain_names(labels: Any) -> list[ClassName]:
     >>> plain_names(np.array([2, 0], dtype=np.uint8))
     [2, 0]
     """
-    if isinstance(labels, str):
-        raise TypeError(f"labels must be a sequence of labels; received the string {labels!r}.")
+    if isinstance(labels, str | bytes) or not isinstance(labels, Iterable):
+        raise TypeError(
+            f"labels must be a sequence of labels; received {_kind(labels)}. Put it in a list."
+        )
     if isinstance(labels, Tensor | np.ndarray):
         if labels.ndim != 1:
             raise ValueError(
                 f"labels must have shape (N,); received {tuple(labels.shape)}. "
                 "Take argmax(1) of one-hot rows, or squeeze a column."
             )
-        names = labels.tolist()
-    else:
-        names = [plain(label) for label in labels]
+        labels = labels.tolist()
+    names = [plain(label) for label in labels]
     wrong = {type(name).__name__ for name in names if type(name) not in (str, int)}
     if wrong:
         raise TypeError(
@@ -161,6 +162,10 @@ def plain_names(labels: Any) -> list[ClassName]:
             "Convert them first: labels.long() for floats that hold whole numbers."
         )
     return names
+
+
+def _kind(value: Any) -> str:
+    return f"the string {value!r}" if isinstance(value, str) else repr(value)
 
 
 def brief(values: Sequence[Any], most: int = 6, *, quote: bool = True) -> str:

@@ -155,7 +155,7 @@ def _train_epoch(
             f"training data must yield a batch in each epoch; received none in epoch {epoch + 1}. "
             "Look at the length of the loader or sampler; an iterator ends after one epoch."
         )
-    values = torch.stack(losses).double().cpu()
+    values, weights = torch.stack(losses).double().cpu(), torch.stack(sizes).double().cpu()
     if not bool(torch.isfinite(values).all()):
         step = int((~torch.isfinite(values)).nonzero()[0])
         raise NonFiniteLossError(
@@ -164,7 +164,11 @@ def _train_epoch(
             f"images and for batches with no label but {IGNORE_INDEX}, which means none. The "
             "weights are as before the call."
         )
-    weights = torch.stack(sizes).double().cpu()
+    if not weights.sum():
+        raise ValueError(
+            f"training data must yield a labelled image in each epoch; all labels of epoch "
+            f"{epoch + 1} are {IGNORE_INDEX}, which means none. Look at how they were encoded."
+        )
     loss = ((values * weights).sum() / weights.sum()).item()
     return loss, right.item() / weights.sum().item(), rates[-1]
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from companion.datasets import LabelledImages
-from companion.labels import ClassName
+from companion.labels import IGNORE_INDEX, ClassName
 
 
 def one_vs_rest_loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -18,9 +18,12 @@ def one_vs_rest_loss(logits: Tensor, labels: Tensor) -> Tensor:
     `logits` is (N, classes), `labels` (N,) indices. Each column is a question of its own, and the
     questions are summed: the negative log-likelihood of independent answers. A head trained with
     it needs no softmax, and can say no to everything, as in DOC (Shu et al., 2017),
-    https://aclanthology.org/D17-1314. Pass it as `fit(loss=one_vs_rest_loss)`.
+    https://aclanthology.org/D17-1314. Pass it as `fit(loss=one_vs_rest_loss)`. An image with the
+    label −100 has none and is left out, as by cross-entropy; with no other the mean is NaN.
 
-    Raises `ValueError` for shapes that do not match and labels beyond the logits.
+    Raises `ValueError` for shapes that do not match and, on the CPU, labels beyond the logits (a
+    GPU stops with a device-side assert, as for cross-entropy); `TypeError` for integer logits and
+    labels that are no integers.
 
     >>> one_vs_rest_loss(torch.zeros(1, 3), torch.tensor([2])) / torch.tensor(2.0).log()
     tensor(3.)
@@ -30,18 +33,22 @@ def one_vs_rest_loss(logits: Tensor, labels: Tensor) -> Tensor:
             "logits must be (N, classes) and labels (N,); received "
             f"{tuple(logits.shape)} and {tuple(labels.shape)}. Pass indices, not one-hot rows."
         )
-    if (
-        labels.device.type == "cpu"
-        and len(labels)
-        and not 0 <= int(labels.min()) <= int(labels.max()) < logits.shape[1]
-    ):  # a GPU would have to wait for the answer at each step
-        raise ValueError(
-            f"labels must lie in 0 … {logits.shape[1] - 1}; received {int(labels.min())} … "
-            f"{int(labels.max())}. Build the head with len(data.classes)."
+    if not logits.is_floating_point() or labels.is_floating_point() or labels.dtype == torch.bool:
+        raise TypeError(
+            "logits must be floating point and labels integers; received "
+            f"{logits.dtype} and {labels.dtype}. Pass what the head returns, and indices."
         )
-    columns = torch.arange(logits.shape[1], device=labels.device)
-    targets = (labels.unsqueeze(1) == columns).to(logits.dtype)
-    return F.binary_cross_entropy_with_logits(logits, targets, reduction="sum") / len(labels)
+    ignored = labels == IGNORE_INDEX
+    places = labels.to(torch.int64).masked_fill(ignored, 0)
+    # Looking at the values on a GPU would make each step wait for them.
+    if labels.device.type == "cpu" and bool(((places < 0) | (places >= logits.shape[1])).any()):
+        raise ValueError(
+            f"labels must lie in 0 … {logits.shape[1] - 1}, or be {IGNORE_INDEX}; received "
+            f"{int(labels.min())} … {int(labels.max())}. Build the head with len(data.classes)."
+        )
+    targets = torch.zeros_like(logits).scatter_(1, places.unsqueeze(1), 1.0)
+    losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(1)
+    return losses.masked_fill(ignored, 0.0).sum() / (~ignored).sum()
 
 
 def against_rest(data: LabelledImages, name: ClassName) -> LabelledImages:
@@ -54,7 +61,7 @@ def against_rest(data: LabelledImages, name: ClassName) -> LabelledImages:
     >>> against_rest(data, "b").labels
     tensor([0, 1, 0])
     """
-    index = data.label_map.encode([name], source="the class to set against the rest").item()
+    index = data.label_map.indices_of([name], source="the class to set against the rest").item()
     return LabelledImages(data.images, (data.labels == index).long(), ["rest", "one"])
 
 

@@ -19,8 +19,8 @@ class Prototypes:
     takes them as they are. The centre stays when classes are added, as the classes that the
     network was trained on define it.
 
-    `features` is (N, D) floating point, `labels` (N,) indices of `classes`. Nothing is trained
-    and nothing given is mutated.
+    `features` is (N, D) floating point, half precision is computed in float32, and `labels` (N,)
+    are indices of `classes`. Nothing is trained and nothing given is mutated.
 
     Raises `ValueError` for a class without an example, for shapes that do not match and features
     that are not finite, `TypeError` for integer features, `UnknownLabelError` for labels beyond
@@ -46,6 +46,7 @@ class Prototypes:
         self.label_map = classes if isinstance(classes, LabelMap) else LabelMap(classes)
         self.normalise = normalise
         _check(features, labels, self.label_map)
+        features = _precise(features)
         self.centre = features.mean(0) if normalise else torch.zeros_like(features[0])
         self.means = self._means(features, labels, self.label_map)
 
@@ -61,7 +62,10 @@ class Prototypes:
         """
         _check_width(features, len(self.centre))
         moved = self._transformed(features)
-        return -(moved.unsqueeze(1) - self.means.to(moved.device)).square().sum(2)
+        means = self.means.to(moved.device)
+        # In pieces, as the table of differences is (N, classes, D).
+        pieces = [(piece.unsqueeze(1) - means).square().sum(2) for piece in moved.split(256)]
+        return -torch.cat(pieces)
 
     def with_classes(
         self, features: Tensor, labels: Tensor, classes: Iterable[ClassName] | LabelMap
@@ -91,7 +95,7 @@ class Prototypes:
         return extended
 
     def _transformed(self, features: Tensor) -> Tensor:
-        moved = features - self.centre.to(features.device)
+        moved = _precise(features) - self.centre.to(features.device)
         return torch.nn.functional.normalize(moved) if self.normalise else moved
 
     def _means(self, features: Tensor, labels: Tensor, label_map: LabelMap) -> Tensor:
@@ -113,8 +117,7 @@ def _check(features: Tensor, labels: Tensor, label_map: LabelMap) -> None:
             "features must be (N, D) and labels (N,); received "
             f"{tuple(features.shape)} and {tuple(labels.shape)}. Flatten features with flatten(1)."
         )
-    if not bool(torch.isfinite(features).all()):
-        raise ValueError("features must be finite; some are NaN or infinite. Look at the images.")
+    _check_finite(features)
     present = set(LabelMap(range(len(label_map))).encode(labels.unique(), source="labels").tolist())
     without = [name for index, name in enumerate(label_map.classes) if index not in present]
     if without:
@@ -124,9 +127,20 @@ def _check(features: Tensor, labels: Tensor, label_map: LabelMap) -> None:
         )
 
 
+def _precise(features: Tensor) -> Tensor:
+    """Return half precision as float32, whose sums neither overflow nor drift."""
+    return features if features.dtype == torch.float64 else features.float()
+
+
 def _check_width(features: Tensor, width: int) -> None:
     if features.dim() != 2 or features.shape[1] != width:
         raise ValueError(
             f"features must have shape (N, {width}), as the ones the means came from; received "
             f"{tuple(features.shape)}. Take both from the same layer."
         )
+    _check_finite(features)
+
+
+def _check_finite(features: Tensor) -> None:
+    if not bool(torch.isfinite(features).all()):
+        raise ValueError("features must be finite; some are NaN or infinite. Look at the images.")

@@ -83,10 +83,14 @@ class RejectionCurve:
     def right_at(self, unseen_accepted: float) -> float:
         """Return the largest `seen_right` that lets in at most this share of the unseen.
 
+        Raises `ValueError` for a share outside 0 … 1.
+
         >>> scores, right = torch.tensor([3.0, 2.0, 1.0]), torch.tensor([True, True, False])
         >>> rejection_curve(scores, right, seen=torch.tensor([True, True, False])).right_at(0)
         1.0
         """
+        if not 0 <= unseen_accepted <= 1:
+            raise ValueError(f"unseen_accepted is a share; received {unseen_accepted}. Use 0.1.")
         return self.seen_right[self.unseen_accepted <= unseen_accepted].max().item()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -21,13 +22,15 @@ def calibrated_stacking(
 
     Chao et al. (2016), https://arxiv.org/abs/1605.04253: the argmax over seen and new classes
     together favours the seen ones, and a constant handicap trades one side for the other.
-    Nothing is mutated. Raises `ValueError` for a width other than the map's, `UnknownLabelError`
-    for seen classes that it lacks.
+    Nothing is mutated. Raises `ValueError` for a width other than the map's and a penalty that is
+    not finite, `UnknownLabelError` for seen classes that the map lacks.
 
     >>> logits = torch.tensor([[2.0, 1.5]])
     >>> calibrated_stacking(logits, 1.0, label_map=LabelMap(["old", "new"]), seen=["old"])
     tensor([[1.0000, 1.5000]])
     """
+    if not math.isfinite(penalty):
+        raise ValueError(f"penalty must be finite; received {penalty}. Choose it by best_penalty.")
     handicap = _seen_columns(logits, label_map, seen).to(logits.dtype) * penalty
     return logits - handicap.to(logits.device)
 
@@ -116,5 +119,5 @@ def _seen_columns(logits: Tensor, label_map: LabelMap, seen: Iterable[ClassName]
             f"received {tuple(logits.shape)}. Pass the map that belongs to the head."
         )
     columns = torch.zeros(len(label_map), dtype=torch.bool)
-    columns[label_map.encode(seen, source="seen")] = True
+    columns[label_map.indices_of(seen, source="seen")] = True
     return columns

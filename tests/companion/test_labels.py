@@ -127,7 +127,9 @@ class TestSubsetAndAlign:
 
     @pytest.mark.parametrize("missing", [0, 3])
     def test_what_is_missing_must_not_look_like_an_index(self, missing: int) -> None:
-        with pytest.raises(ValueError, match=rf"must be negative.*received {missing}\. Use -1"):
+        with pytest.raises(
+            ValueError, match=rf"must be a negative integer.*received {missing}\. Use -1"
+        ):
             LabelMap([*"ab"]).align(LabelMap([*"bc"]), missing=missing)
 
     def test_integers_and_strings_share_no_class(self) -> None:

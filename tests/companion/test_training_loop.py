@@ -159,6 +159,97 @@ class TestAverages:
         assert history.curve("validation_accuracy") == pytest.approx([0.8])
 
 
+class TestIgnoredLabels:
+    """Eight images of a pixel, in batches of three, three and two; −100 is no label."""
+
+    IMAGES = torch.tensor([3.0, -1.0, 2.0, -2.0, 1.0, 0.5, -3.0, -0.5]).reshape(8, 1, 1, 1)
+    LABELS = torch.tensor([1, -100, 0, -100, 1, -100, 0, 0])
+
+    @pytest.fixture
+    def signs(self) -> nn.Module:
+        """A network that says the second class of pixels above 0, the surer the brighter."""
+        model = linear(2, inputs=1, seed=0)
+        model.get_parameter("head.weight").data = torch.tensor([[-1.0], [1.0]])
+        model.get_parameter("head.bias").data = torch.zeros(2)
+        return model
+
+    @staticmethod
+    def loader(images: Tensor, labels: Tensor, batch_size: int = 3) -> Loader:
+        return DataLoader(TensorDataset(images, labels), batch_size=batch_size)
+
+    def by_hand(self, model: nn.Module) -> tuple[float, float]:
+        """Loss and accuracy over the five labelled images alone, one after the other."""
+        losses, right = [], []
+        for image, label in zip(self.IMAGES, self.LABELS.tolist(), strict=True):
+            if label >= 0:
+                chances = torch.softmax(model(image[None]).detach().double(), 1)[0]
+                losses.append(-chances[label].log().item())
+                right.append(chances.argmax().item() == label)
+        assert len(losses) == 5
+        return sum(losses) / 5, sum(right) / 5
+
+    def test_training_averages_count_labelled_images_alone(self, signs: nn.Module) -> None:
+        loss, accuracy = self.by_hand(signs)
+        history = fit(
+            signs, self.loader(self.IMAGES, self.LABELS), epochs=1, lr=1e-9, optimizer="sgd"
+        )
+        assert history.curve("train_loss") == pytest.approx([loss], rel=1e-5)
+        assert history.curve("train_accuracy") == pytest.approx([accuracy])
+
+    @pytest.mark.parametrize("batch_size", [1, 3, 8])
+    def test_validation_averages_count_labelled_images_alone(
+        self, signs: nn.Module, batch_size: int
+    ) -> None:
+        # A batch of one image without a label has the loss NaN, which must not count.
+        loss, accuracy = self.by_hand(signs)
+        history = fit(
+            signs,
+            self.loader(self.IMAGES, self.LABELS.clamp(min=0)),
+            validation=self.loader(self.IMAGES, self.LABELS, batch_size),
+            epochs=1,
+            lr=1e-9,
+            optimizer="sgd",
+        )
+        assert history.curve("validation_loss") == pytest.approx([loss], rel=1e-5)
+        assert history.curve("validation_accuracy") == pytest.approx([accuracy])
+
+    @pytest.mark.parametrize("kind", [torch.int64, torch.int32, torch.int16], ids=str)
+    def test_unlabelled_images_teach_nothing(self, signs: nn.Module, kind: torch.dtype) -> None:
+        other = copy.deepcopy(signs)
+        labelled = self.LABELS >= 0
+        options: dict[str, Any] = {"epochs": 3, "lr": 0.1}
+        fit(signs, self.loader(self.IMAGES, self.LABELS.to(kind), 8), **options)
+        fit(other, self.loader(self.IMAGES[labelled], self.LABELS[labelled], 8), **options)
+        assert same_weights(signs, other, 1e-6)
+
+    def test_a_training_batch_without_a_label_is_an_error(
+        self, signs: nn.Module, snapshot: type[Any]
+    ) -> None:
+        labels = self.LABELS.clone()
+        labels[3:6] = -100
+        before = snapshot(signs)
+        with pytest.raises(
+            NonFiniteLossError, match=r"nan in epoch 1, step 2,.*batches with no label but -100"
+        ):
+            fit(signs, self.loader(self.IMAGES, labels), epochs=1, lr=0.1)
+        before.check()
+
+    def test_a_validation_set_without_a_label_is_an_error(
+        self, signs: nn.Module, snapshot: type[Any]
+    ) -> None:
+        train = self.loader(self.IMAGES, self.LABELS)
+        before = snapshot(signs)
+        with pytest.raises(ValueError, match="validation data must yield a labelled image"):
+            fit(
+                signs,
+                train,
+                validation=self.loader(self.IMAGES, torch.full((8,), -100)),
+                epochs=1,
+                lr=0.1,
+            )
+        before.check()
+
+
 class TestReproducibility:
     @pytest.mark.parametrize("dropout", [0.0, 0.5], ids=["plain", "dropout"])
     @pytest.mark.parametrize("kind", ["set", "loader"])
