@@ -25,6 +25,16 @@ from companion.evaluation import (
     predict,
     report,
 )
+from companion.heads import (
+    AmbiguousHeadError,
+    Head,
+    extend_head,
+    find_head,
+    freeze,
+    parameter_groups,
+    replace_head,
+    unfreeze,
+)
 from companion.labels import LabelMap, UnknownLabelError
 from companion.networks import linear, mlp, small_cnn
 from companion.training import (
@@ -54,8 +64,10 @@ from companion.unknowns import (
 )
 
 __all__ = [
+    "AmbiguousHeadError",
     "DatasetUnavailableError",
     "Detection",
+    "Head",
     "History",
     "Interval",
     "LabelMap",
@@ -78,7 +90,10 @@ __all__ = [
     "draw_classes",
     "epochs_for",
     "evaluate",
+    "extend_head",
+    "find_head",
     "fit",
+    "freeze",
     "glyphs",
     "image_folder",
     "join",
@@ -92,13 +107,16 @@ __all__ = [
     "noisy_labels",
     "one_vs_rest_loss",
     "paired_difference",
+    "parameter_groups",
     "permutation_rescue",
     "pool",
     "predict",
     "rejection_curve",
     "repeat",
+    "replace_head",
     "report",
     "seen_unseen_curve",
     "small_cnn",
     "threshold_keeping",
+    "unfreeze",
 ]

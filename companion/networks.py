@@ -6,7 +6,8 @@ This room imports nothing from the rest of the package.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -31,8 +32,7 @@ def small_cnn(
     (torch.Size([2, 10]), torch.Size([2, 64]))
     """
     _check_positive(num_classes=num_classes, channels=channels)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed GPUs as well
+    with seeded(seed):
         layers: list[nn.Module] = []
         for depth, (before, after) in enumerate(zip([channels, *widths], widths, strict=False)):
             stride = 1 if depth == 1 else 2
@@ -64,8 +64,7 @@ def mlp(
     torch.Size([2, 10])
     """
     _check_positive(num_classes=num_classes, inputs=inputs)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed GPUs as well
+    with seeded(seed):
         layers: list[nn.Module] = [nn.Flatten()]
         for before, after in zip([inputs, *hidden], hidden, strict=False):
             layers += [nn.Linear(before, after), nn.ReLU()]
@@ -81,6 +80,21 @@ def linear(num_classes: int, *, inputs: int, seed: int) -> nn.Sequential:
     15
     """
     return mlp(num_classes, inputs=inputs, hidden=(), seed=seed)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw initial weights from `seed`, and leave the global random state as it was.
+
+    >>> with seeded(0):
+    ...     first = nn.Linear(2, 2).weight
+    >>> with seeded(0):
+    ...     bool((nn.Linear(2, 2).weight == first).all())
+    True
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed GPUs as well
+        yield
 
 
 def _named(layers: list[nn.Module], head: nn.Module) -> nn.Sequential:

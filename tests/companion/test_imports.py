@@ -19,6 +19,7 @@ FLOORS = {  # a new room goes here
     "evaluation": 2,
     "training": 3,
     "unknowns": 3,
+    "heads": 3,
     "teaching": 4,
 }
 MODULES = {

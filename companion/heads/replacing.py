@@ -1,0 +1,163 @@
+"""A new head in the place of the old one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any, TypeVar
+
+from torch import Tensor, nn
+
+from companion.heads.finding import Head, Layer, find_head, output_width, unwrapped
+from companion.networks import seeded
+
+Model = TypeVar("Model", bound=nn.Module)
+Factory = Callable[[int, int], nn.Module]
+BUILT_IN: dict[str, Callable[[int], list[int]]] = {  # widths of the hidden layers
+    "linear": lambda features: [],
+    "bottleneck": lambda features: [max(1, features // 2)],
+    "mlp": lambda features: [2 * features, features],
+}
+
+
+def replace_head(
+    model: Model,
+    num_classes: int,
+    *,
+    head: str | Factory = "linear",
+    name: str | None = None,
+    images: Tensor | None = None,
+    seed: int = 0,
+) -> Model:
+    """Give a network a new head, in place, and return the network.
+
+    `head` is "linear"; "bottleneck", which goes through half as many features; "mlp", with two
+    hidden layers of twice and once as many, all with ReLU between them; or a function of
+    (in_features, num_classes) to a module. `name` and `images` say where the old head is, as in
+    `find_head`; with `images` the new width is verified by a forward pass. Auxiliary heads get a
+    linear one of the new width.
+
+    Mutated: the model, which gets new modules for its heads, initialised from `seed`, on the
+    device and with the dtype, the train/eval mode and the bias of the old ones, and its attribute
+    `num_classes`, where that is one. All other parameters and buffers stay the same objects. The
+    global random state stays. After an error the model is as before. An optimiser made before
+    still holds the old head: make it after.
+
+    Raises `ValueError` for a number of classes below one, an unknown head and an output of
+    another width, `TypeError` for one that is no integer, and the errors of `find_head`.
+
+    >>> import torchvision
+    >>> model = replace_head(torchvision.models.resnet18(), 10)
+    >>> model.fc
+    Linear(in_features=512, out_features=10, bias=True)
+    """
+    check_count(num_classes)
+    if not callable(head) and head not in BUILT_IN:
+        raise ValueError(
+            f"head must be one of {', '.join(BUILT_IN)}, or a function of (in_features, "
+            f"num_classes); received {head!r}."
+        )
+    found = find_head(model, name=name, images=images)
+    if not found.name.removeprefix(unwrapped(model)[1]):
+        raise ValueError(
+            "a layer that is the whole model has no place in it; assign the new layer yourself."
+        )
+    places = {each: find_head(model, name=each) for each in found.auxiliary}
+    with seeded(seed):
+        new = {found.name: _new_head(found, num_classes, head)}
+        new |= {each: _new_head(place, num_classes, "linear") for each, place in places.items()}
+    swap(model, new, num_classes, images)
+    return model
+
+
+def swap(
+    model: nn.Module, new: dict[str, nn.Module], num_classes: int, images: Tensor | None
+) -> None:
+    """Put modules in the places named, verify the width, and undo all of it after an error.
+
+    >>> model = nn.Sequential(nn.Linear(4, 2))
+    >>> swap(model, {"0": nn.Linear(4, 3)}, 3, None)
+    >>> model[0].out_features
+    3
+    """
+    old = {name: model.get_submodule(name) for name in new}
+    try:
+        for name, module in new.items():
+            _set(model, name, module)
+        if images is not None:
+            outputs = output_width(model, images)
+            if outputs != num_classes:
+                raise ValueError(
+                    f"the new head must make {num_classes} outputs; the model has {outputs}. "
+                    f"{', '.join(map(repr, new))} is not what makes them: name the head, or look "
+                    "at the function that builds it."
+                )
+    except BaseException:
+        for name, module in old.items():
+            _set(model, name, module)
+        raise
+    inner, _ = unwrapped(model)
+    if isinstance(getattr(inner, "num_classes", None), int):
+        inner.num_classes = num_classes  # type: ignore[assignment]
+
+
+def check_count(num_classes: int) -> None:
+    """Raise for a number of classes that is none.
+
+    >>> check_count(10)
+    """
+    if type(num_classes) is not int:
+        raise TypeError(
+            f"num_classes must be a whole number; received {num_classes!r}. Pass len(classes)."
+        )
+    if num_classes < 1:
+        raise ValueError(
+            f"num_classes must be at least 1; received {num_classes}. Pass len(classes)."
+        )
+
+
+def _new_head(old: Head, num_classes: int, head: str | Factory) -> nn.Module:
+    """Return a module that reads what the old head read, with its device, dtype and mode."""
+    if callable(head):
+        new = head(old.in_features, num_classes)
+        if not isinstance(new, nn.Module):
+            raise TypeError(
+                f"a head's function returns a torch.nn.Module; received {type(new).__name__}."
+            )
+        weight = old.layer.weight
+        return new.to(device=weight.device, dtype=weight.dtype).train(old.layer.training)
+    hidden = BUILT_IN[head](old.in_features)
+    if not hidden:
+        return layer_like(old.layer, old.in_features, num_classes)
+    layers: list[nn.Module] = []
+    for before, after in pairwise([old.in_features, *hidden]):
+        layers += [layer_like(old.layer, before, after, inner=True), nn.ReLU()]
+    last = layer_like(old.layer, hidden[-1], num_classes)
+    return nn.Sequential(*layers, last).train(old.layer.training)
+
+
+def layer_like(old: Layer, before: int, after: int, *, inner: bool = False) -> nn.Module:
+    """Return a layer of the kind, device, dtype, mode and bias of another, with new sizes.
+
+    An `inner` convolution is 1×1, and an inner layer always has a bias.
+
+    >>> layer_like(nn.Linear(4, 2, bias=False), 4, 3)
+    Linear(in_features=4, out_features=3, bias=False)
+    """
+    bias = inner or old.bias is not None
+    if isinstance(old, nn.Linear):
+        new: nn.Module = nn.Linear(before, after, bias=bias)
+    elif inner:
+        new = nn.Conv2d(before, after, 1)
+    else:
+        shape: dict[str, Any] = {
+            name: getattr(old, name)
+            for name in ("kernel_size", "stride", "padding", "dilation", "padding_mode")
+        }
+        new = nn.Conv2d(before, after, bias=bias, **shape)
+    return new.to(device=old.weight.device, dtype=old.weight.dtype).train(old.training)
+
+
+def _set(model: nn.Module, name: str, module: nn.Module) -> None:
+    parent, _, child = name.rpartition(".")
+    setattr(model.get_submodule(parent), child, module)
