@@ -33,6 +33,7 @@ from companion.heads import (
     freeze,
     parameter_groups,
     replace_head,
+    skeleton,
     unfreeze,
 )
 from companion.labels import LabelMap, UnknownLabelError
@@ -116,6 +117,7 @@ __all__ = [
     "replace_head",
     "report",
     "seen_unseen_curve",
+    "skeleton",
     "small_cnn",
     "threshold_keeping",
     "unfreeze",

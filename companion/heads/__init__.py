@@ -8,6 +8,7 @@ from companion.heads.finding import AmbiguousHeadError, Head, find_head
 from companion.heads.freezing import freeze, unfreeze
 from companion.heads.groups import parameter_groups
 from companion.heads.replacing import replace_head
+from companion.heads.skeletons import skeleton
 
 __all__ = [
     "AmbiguousHeadError",
@@ -17,5 +18,6 @@ __all__ = [
     "freeze",
     "parameter_groups",
     "replace_head",
+    "skeleton",
     "unfreeze",
 ]
