@@ -68,6 +68,11 @@ def extend_head(
 
 def _extended(old: Layer, places: Tensor, classes: int, new_rows: str) -> nn.Module:
     features = old.in_features if isinstance(old, nn.Linear) else old.in_channels
+    if dict(old.named_parameters()).keys() - {"weight", "bias"}:
+        raise TypeError(
+            "a head with a parametrisation, such as a weight norm, has no plain rows to keep; "
+            "remove it first: torch.nn.utils.parametrize.remove_parametrizations."
+        )
     new = layer_like(old, features, classes)
     rows = (places >= 0).nonzero().flatten()
     with torch.no_grad():

@@ -58,9 +58,9 @@ def find_head(model: nn.Module, *, name: str | None = None, images: Tensor | Non
     The head is what `name` names; else, with `images` (N, channels, height, width), the last
     layer called that is as wide as the output; else what timm's `get_classifier` gives; else the
     child with one of the usual names (head, fc, classifier, …); else the only or, in a plain
-    sequence, the last linear layer. Auxiliary heads, as in Inception and GoogLeNet, are layers
-    of the same width below a child whose name begins with "aux". The model is not changed; with
-    `images` it runs once, in evaluation mode and without gradients.
+    sequence, the last linear layer. Auxiliary heads, as in Inception and GoogLeNet, are the last
+    layers of children whose names begin with "aux", where they are as wide. The model is not
+    changed; with `images` it runs once, in evaluation mode and without gradients.
 
     Raises `AmbiguousHeadError` where several layers or none qualify or `name` is none of the
     model's, and `TypeError` for a model that is compiled, distributed or quantised, or whose
@@ -79,10 +79,9 @@ def find_head(model: nn.Module, *, name: str | None = None, images: Tensor | Non
     else:
         place = _guessed(inner, layers)
     layer = layers[place]
+    last_of = {each.split(".")[0]: each for each in layers if each.lower().startswith("aux")}
     auxiliary = [
-        each
-        for each, other in layers.items()
-        if each.lower().startswith("aux") and each != place and width(other) == width(layer)
+        each for each in last_of.values() if each != place and width(layers[each]) == width(layer)
     ]
     return Head(prefix + place, layer, tuple(prefix + each for each in auxiliary))
 
@@ -104,13 +103,16 @@ def unwrapped(model: nn.Module) -> tuple[nn.Module, str]:
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"a model is a torch.nn.Module; received {type(model).__name__}.")
-    kind = type(model).__name__
+    kinds = {kind.__name__ for kind in type(model).__mro__}
     if hasattr(model, "_orig_mod"):
         raise TypeError("a compiled model keeps its old graph; change the head, then compile.")
     if isinstance(model, torch.jit.ScriptModule):
         raise TypeError("a scripted model cannot be changed; change the head, then script it.")
-    if kind in {"DistributedDataParallel", "FullyShardedDataParallel", "FSDPModule"}:
-        raise TypeError(f"a {kind} has laid out its gradients; change the head, then wrap it.")
+    laid_out = kinds & {"DistributedDataParallel", "FullyShardedDataParallel", "FSDPModule"}
+    if laid_out:
+        raise TypeError(
+            f"a {laid_out.pop()} has laid out its gradients; change the head, then wrap it."
+        )
     quantised = [n for n, m in model.named_modules() if ".quantized" in type(m).__module__]
     if quantised:
         raise TypeError(
@@ -118,7 +120,8 @@ def unwrapped(model: nn.Module) -> tuple[nn.Module, str]:
             "Change the head of the float model, then quantise it."
         )
     if isinstance(model, nn.DataParallel):
-        return model.module, "module."
+        inner, prefix = unwrapped(model.module)
+        return inner, f"module.{prefix}"
     return model, ""
 
 
@@ -173,7 +176,8 @@ def _last(container: nn.Module, names: list[str], reason: str) -> str:
     """Return the last layer where the order is the order of computation, in sequences all down."""
     while not isinstance(container, nn.Linear | nn.Conv2d):
         filled = [c for c in container.children() if any(True for _ in _layers(c))]
-        if len(filled) > 1 and not isinstance(container, nn.Sequential):
+        in_order = getattr(type(container), "forward", None) is nn.Sequential.forward
+        if len(filled) > 1 and not in_order:
             if len(names) == 1:
                 break
             linear = [each for each in names if each]
@@ -211,8 +215,10 @@ def output_width(model: nn.Module, images: Tensor) -> int:
     >>> output_width(nn.Linear(4, 3), torch.zeros(2, 4))
     3
     """
-    with evaluating(model):
-        outputs = model(images.to(device_of(model)))
+    device = device_of(model)
+    # A forward pass may draw, and looking at a model must not move the random state.
+    with torch.random.fork_rng([device] if device.type == "cuda" else []), evaluating(model):
+        outputs = model(images.to(device))
     if not isinstance(outputs, Tensor) or outputs.dim() != 2:
         shown = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
         raise ValueError(
@@ -227,6 +233,8 @@ def check_names(model: nn.Module, names: Sequence[str], option: str) -> None:
 
     >>> check_names(nn.Sequential(nn.ReLU()), ["0"], "keep")
     """
+    if isinstance(names, str):
+        raise ValueError(f"{option} is a list of names; received the string {names!r}.")
     known = {name for name, _ in model.named_modules() if name}
     unknown = [name for name in names if name not in known]
     if unknown:

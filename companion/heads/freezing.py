@@ -20,8 +20,9 @@ def freeze(model: Model, *, keep: Iterable[str] = ()) -> Model:
     its kin) stay in evaluation mode, also after a later `.train()`, so that neither weights nor
     buffers move. Submodules named in `keep` stay as they are, in everything. Dropout goes on.
 
-    Mutated: `requires_grad` of parameters, mode and class of the normalisations, which become
-    subclasses of themselves with the same parameters and buffers; `unfreeze` undoes it all.
+    Mutated: `requires_grad` and gradients of parameters, mode and class of the normalisations,
+    which become subclasses of themselves with the same parameters and buffers; `unfreeze` undoes
+    it all.
     Freeze before you make the optimiser: one with momentum goes on moving what it holds.
 
     Raises `ValueError` for a name in `keep` that is no submodule; nothing is changed then.
@@ -31,7 +32,7 @@ def freeze(model: Model, *, keep: Iterable[str] = ()) -> Model:
     >>> frozen[1].training, [name for name, p in model.named_parameters() if p.requires_grad]
     (False, ['2.weight', '2.bias'])
     """
-    names = list(keep)
+    names = keep if isinstance(keep, str) else list(keep)
     check_names(model, names, "keep")
     left_out = [model.get_submodule(name) for name in names]
     trainable = {parameter for module in left_out for parameter in module.parameters()}
@@ -39,6 +40,7 @@ def freeze(model: Model, *, keep: Iterable[str] = ()) -> Model:
     for parameter in model.parameters():
         if parameter not in trainable:
             parameter.requires_grad_(False)
+            parameter.grad = None  # an optimiser would go on using it
     for module in model.modules():
         if module not in spared and isinstance(module, _NormBase) and module.track_running_stats:
             if not isinstance(module, _StaysInEvaluation):
@@ -63,7 +65,8 @@ def unfreeze(model: Model) -> Model:
             module.__class__ = type(module).__mro__[2]
             module.train(mode)
     for parameter in model.parameters():
-        parameter.requires_grad_(True)
+        if parameter.is_floating_point() or parameter.is_complex():
+            parameter.requires_grad_(True)
     return model
 
 

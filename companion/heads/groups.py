@@ -82,7 +82,7 @@ def _group(
 def _check(
     model: nn.Module, lr: float, rates: Mapping[str, float], weight_decay: float | None
 ) -> None:
-    for name, rate in {"lr": lr, **rates}.items():
+    for name, rate in [("lr", lr), *rates.items()]:
         if not 0 < rate < math.inf:
             raise ValueError(
                 f"a learning rate must be positive and finite; received {rate} for {name!r}. "

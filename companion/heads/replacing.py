@@ -83,7 +83,7 @@ def swap(
     old = {name: model.get_submodule(name) for name in new}
     try:
         for name, module in new.items():
-            _set(model, name, module)
+            _exchange(model, old[name], module)
         if images is not None:
             outputs = output_width(model, images)
             if outputs != num_classes:
@@ -93,11 +93,11 @@ def swap(
                     "at the function that builds it."
                 )
     except BaseException:
-        for name, module in old.items():
-            _set(model, name, module)
+        for name, module in new.items():
+            _exchange(model, module, old[name])
         raise
     inner, _ = unwrapped(model)
-    if isinstance(getattr(inner, "num_classes", None), int):
+    if isinstance(vars(inner).get("num_classes"), int):
         inner.num_classes = num_classes  # type: ignore[assignment]
 
 
@@ -158,6 +158,10 @@ def layer_like(old: Layer, before: int, after: int, *, inner: bool = False) -> n
     return new.to(device=old.weight.device, dtype=old.weight.dtype).train(old.training)
 
 
-def _set(model: nn.Module, name: str, module: nn.Module) -> None:
-    parent, _, child = name.rpartition(".")
-    setattr(model.get_submodule(parent), child, module)
+def _exchange(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
+    """Put a module in every place of another, as one module may have several names."""
+    for parent in list(model.modules()):
+        # named_children would give it once, under its first name.
+        for name, child in list(parent._modules.items()):
+            if child is old:
+                setattr(parent, name, new)
