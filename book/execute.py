@@ -61,6 +61,7 @@ def kernel_environment(data: str | None = None) -> dict[str, str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("COMPANION_")}
     environment |= {
         "COMPANION_PROGRESS": "0",
+        "COMPANION_CACHE": "off",  # what is checked is trained, never found
         "IPYTHONDIR": str(ROOT / "_build" / "ipython"),
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "MPLCONFIGDIR": str(ROOT / "_build" / "matplotlib"),

@@ -45,6 +45,7 @@ from companion.training import (
     epochs_for,
     fit,
     repeat,
+    trained_once,
 )
 from companion.unknowns import (
     Detection,
@@ -120,5 +121,6 @@ __all__ = [
     "skeleton",
     "small_cnn",
     "threshold_keeping",
+    "trained_once",
     "unfreeze",
 ]

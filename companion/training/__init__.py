@@ -4,6 +4,7 @@ Imports `labels`, `datasets` and `evaluation`, and nothing above them.
 """
 
 from companion.training.batching import epochs_for
+from companion.training.caching import trained_once
 from companion.training.devices import default_device
 from companion.training.history import Epoch, History
 from companion.training.loop import NonFiniteLossError, fit
@@ -17,4 +18,5 @@ __all__ = [
     "epochs_for",
     "fit",
     "repeat",
+    "trained_once",
 ]

@@ -83,7 +83,7 @@ def fit(
 
     Raises `ValueError` for a rate or a number of epochs that is not positive, an option that
     would be ignored, data that yield nothing, a validation set with another label map and a
-    head with fewer outputs than there are classes;
+    head with fewer outputs than there are classes, a model with every parameter frozen;
     `TypeError` for integer images; `NonFiniteLossError` for a loss that is NaN or infinite.
 
     >>> from companion import digits, small_cnn
@@ -107,7 +107,13 @@ def fit(
         model.to(target)
         history, best_state = History(), copy.deepcopy(model.state_dict())
         order = torch.Generator().manual_seed(seed)
-        stepper = build([p for p in model.parameters() if p.requires_grad], lr)
+        trainable = [p for p in model.parameters() if p.requires_grad]
+        if not trainable:
+            raise ValueError(
+                "training needs a parameter that may change; every one is frozen. Thaw a part: "
+                "unfreeze(model.head)."
+            )
+        stepper = build(trainable, lr)
         scheduler = LambdaLR(stepper, lambda step: factor(step, total))
         for epoch in tqdm(range(epochs), desc="epochs", disable=not show, delay=2, leave=False):
             source = training_batches(train, sampler, order, recipe.batch_size, target)
