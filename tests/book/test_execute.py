@@ -109,9 +109,9 @@ def test_kernel_sees_the_data_and_no_other_setting(
     show = "import os\nprint(sorted(i for i in os.environ.items() if i[0].startswith('COMPANION')))"
     workshop.run(show)
     own = "('COMPANION_CACHE', 'off'), {}('COMPANION_PROGRESS', '0')"
-    assert workshop.stream() == f"[{own.format('')}]\n"
+    assert workshop.stream() == "[" + own.format("") + "]\n"
     workshop.run(data="digits")
-    assert workshop.stream() == f"[{own.format("('COMPANION_DATA', 'digits'), ")}]\n"
+    assert workshop.stream() == "[" + own.format("('COMPANION_DATA', 'digits'), ") + "]\n"
 
 
 def test_same_cells_make_the_same_file(workshop: Workshop) -> None:
