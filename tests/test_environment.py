@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
 
 import pytest
@@ -90,3 +91,16 @@ def test_no_file_names_a_folder_of_someones_machine() -> None:
         if found := home.findall(path.read_text(encoding="utf-8")):
             named[str(path.relative_to(ROOT))] = found
     assert named == {}
+
+
+def test_the_repository_stays_small() -> None:
+    """A clone is what every reader waits for: 25 MB in all, and no file of more than 2 MB."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout, so there is nothing to say which files belong to it")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True
+    )
+    files = [ROOT / name for name in listed.stdout.split("\0") if name]
+    sizes = {file.name: file.stat().st_size for file in files if file.is_file()}
+    assert {name: size for name, size in sizes.items() if size > 2e6} == {}
+    assert sum(sizes.values()) < 25e6

@@ -9,20 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from companion import AmbiguousHeadError, find_head, small_cnn
+from small_models import Backwards
 
 IMAGES = torch.zeros(2, 4)
-
-
-class Backwards(nn.Module):
-    """Registers the layer that is called last before the others."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.top = nn.Linear(4, 3)
-        self.bottom = nn.Linear(4, 4)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.top(self.bottom(images))
 
 
 class TwoUsual(nn.Module):

@@ -11,35 +11,9 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 
 from companion import AmbiguousHeadError, LabelMap, extend_head, find_head, replace_head, small_cnn
+from small_models import Backwards, WithAux
 
 IMAGES = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-
-
-class Backwards(nn.Module):
-    """Registers the layer that is called last before the others."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.top = nn.Linear(4, 3)
-        self.bottom = nn.Linear(4, 4)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.top(self.bottom(images))
-
-
-class WithAux(nn.Module):
-    """A body, a head and an auxiliary head, which answers in training."""
-
-    def __init__(self, classes: int = 3) -> None:
-        super().__init__()
-        self.num_classes = classes
-        self.body = nn.Linear(4, 6)
-        self.aux = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, classes, bias=False))
-        self.fc = nn.Linear(6, classes)
-
-    def forward(self, images: Tensor) -> Any:
-        features = self.body(images)
-        return (self.fc(features), self.aux(features)) if self.training else self.fc(features)
 
 
 def modules(model: nn.Module) -> list[tuple[str, nn.Module]]:

@@ -11,24 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from companion import LabelledImages, find_head, fit, replace_head, small_cnn
+from small_models import WithAux
 
 IMAGES = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 HEADS = ["linear", "bottleneck", "mlp"]
-
-
-class WithAux(nn.Module):
-    """A body, a head and an auxiliary head, which answers in training."""
-
-    def __init__(self, classes: int = 3) -> None:
-        super().__init__()
-        self.num_classes = classes
-        self.body = nn.Linear(4, 6)
-        self.aux = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, classes, bias=False))
-        self.fc = nn.Linear(6, classes)
-
-    def forward(self, images: Tensor) -> Any:
-        features = self.body(images)
-        return (self.fc(features), self.aux(features)) if self.training else self.fc(features)
 
 
 class Counting(nn.Module):
