@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from companion import small_cnn
+
 
 class Backwards(nn.Module):
     """Registers the layer that is called last before the others."""
@@ -45,3 +47,15 @@ class WithAux(nn.Module):
     def forward(self, images: Tensor) -> Any:
         features = self.body(images)
         return (self.fc(features), self.aux(features)) if self.training else self.fc(features)
+
+
+def state(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def trainable(model: nn.Module) -> list[str]:
+    return [name for name, p in model.named_parameters() if p.requires_grad]
+
+
+def tiny() -> nn.Sequential:
+    return small_cnn(3, widths=(4, 6), dropout=0.2, seed=0)

@@ -4,7 +4,7 @@ Imports `labels` and nothing above it.
 """
 
 from companion.datasets.bundled import digits, glyphs
-from companion.datasets.damage import long_tailed, noisy_labels
+from companion.datasets.damage import few_of_each, long_tailed, noisy_labels
 from companion.datasets.folders import image_folder
 from companion.datasets.images import LabelledImages, Splits, join
 from companion.datasets.loading import DatasetUnavailableError, load, pool
@@ -16,6 +16,7 @@ __all__ = [
     "Splits",
     "digits",
     "draw_classes",
+    "few_of_each",
     "glyphs",
     "image_folder",
     "join",

@@ -1,10 +1,27 @@
-"""Data sets damaged on purpose, in a known amount: long tails and wrong labels."""
+"""Data sets made worse on purpose, in a known amount: fewer images, long tails, wrong labels."""
 
 from __future__ import annotations
 
 import torch
 
 from companion.datasets.images import LabelledImages
+
+
+def few_of_each(data: LabelledImages, count: int, *, seed: int) -> LabelledImages:
+    """Return at most `count` images of each class, drawn from `seed`, in the order of the data.
+
+    Raises `ValueError` for a count below 1.
+
+    >>> from companion.datasets import digits
+    >>> set(few_of_each(digits(), 5, seed=0).counts().values())
+    {5}
+    """
+    if count < 1:
+        raise ValueError(f"count must be at least 1 image of each class; received {count}.")
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
+    labels = data.labels.cpu()[order]
+    kept = [order[labels == index][:count] for index in range(len(data.classes))]
+    return data.at(torch.cat(kept).sort().values)
 
 
 def long_tailed(data: LabelledImages, ratio: float, *, seed: int = 0) -> LabelledImages:

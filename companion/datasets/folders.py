@@ -20,7 +20,12 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", 
 LARGEST_KEPT = 64  # pixels a side up to which images of one size stay as they are
 RESIZED_TO = 32
 GREY = frozenset({"1", "L", "LA"})
-SPLIT_NAMES = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
+PARTS = {  # what people call the folder of each part
+    "train": ("train", "training"),
+    "validation": ("validation", "val", "valid"),
+    "test": ("test", "testing"),
+}
+SPLIT_NAMES = frozenset(name for names in PARTS.values() for name in names)
 
 
 def image_folder(

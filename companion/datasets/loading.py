@@ -12,14 +12,10 @@ import torch
 import torchvision
 
 from companion.datasets.bundled import digits, glyphs
-from companion.datasets.folders import image_folder
+from companion.datasets.damage import few_of_each
+from companion.datasets.folders import PARTS, image_folder
 from companion.datasets.images import LabelledImages, Splits, join
 
-PARTS = {  # what people call the folder of each part
-    "train": ("train", "training"),
-    "validation": ("validation", "val", "valid"),
-    "test": ("test", "testing"),
-}
 HELD_OUT = 0.2  # the share of a set without its own test or validation part that becomes one
 
 
@@ -89,7 +85,11 @@ def load(
             f"a data set is one of {known}, or a folder of images; received {name!r}, which is "
             "neither. Check the spelling, or the path from the folder you run in."
         )
-    return splits if limit is None else Splits(*(_limited(part, limit, seed) for part in splits))
+    return (
+        splits
+        if limit is None
+        else Splits(*(few_of_each(part, limit, seed=seed) for part in splits))
+    )
 
 
 def _checked_limit(limit: int | str | None) -> int | None:
@@ -183,14 +183,6 @@ def _from_torchvision(dataset: Any) -> LabelledImages:
     if names[0] == "N/A":  # EMNIST's letters are numbered from 1 and declare a class that has none
         names, labels = names[1:], labels - 1
     return LabelledImages(images, labels, names)
-
-
-def _limited(data: LabelledImages, limit: int, seed: int) -> LabelledImages:
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(data), generator=generator)
-    labels = data.labels.cpu()[order]
-    kept = [order[labels == index][:limit] for index in range(len(data.classes))]
-    return data.at(torch.cat(kept).sort().values)
 
 
 def pool(splits: Splits) -> LabelledImages:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy import stats
 
-from companion import LabelledImages, long_tailed, noisy_labels
+from companion import LabelledImages, few_of_each, long_tailed, noisy_labels
 
 
 def classes_of(sizes: list[int]) -> LabelledImages:
@@ -100,3 +100,29 @@ def test_the_global_random_state_stays() -> None:
     before = torch.get_rng_state()
     noisy_labels(long_tailed(classes_of([20, 20]), 2), 0.5)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+class TestFewOfEach:
+    def test_every_class_keeps_that_many_or_all_it_has(self) -> None:
+        labels = torch.tensor([0] * 5 + [1] * 2 + [2] * 3)
+        data = LabelledImages(torch.rand(10, 1, 4, 4), labels, ["a", "b", "c"])
+        kept = few_of_each(data, 3, seed=0)
+        assert kept.counts() == {"a": 3, "b": 2, "c": 3}
+        assert kept.labels.tolist() == sorted(kept.labels.tolist())
+
+    def test_images_keep_their_labels_and_are_drawn_from_the_seed(self) -> None:
+        labels = torch.arange(40) % 2
+        images = torch.arange(40.0).reshape(40, 1, 1, 1).expand(40, 1, 4, 4)
+        data = LabelledImages(images, labels, ["even", "odd"])
+        draws = [few_of_each(data, 4, seed=seed) for seed in (0, 0, 1)]
+        numbers = [draw.images[:, 0, 0, 0].long() for draw in draws]
+        assert torch.equal(numbers[0], numbers[1])
+        assert not torch.equal(numbers[0], numbers[2])
+        assert all(torch.equal(n % 2, d.labels) for n, d in zip(numbers, draws, strict=True))
+        assert numbers[0].max() > 8
+
+    @pytest.mark.parametrize("count", [0, -1])
+    def test_a_count_below_one_is_refused(self, count: int) -> None:
+        data = LabelledImages(torch.rand(2, 1, 4, 4), torch.tensor([0, 1]), ["a", "b"])
+        with pytest.raises(ValueError, match=rf"at least 1 image of each class; received {count}"):
+            few_of_each(data, count, seed=0)

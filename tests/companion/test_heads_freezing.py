@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from companion import LabelledImages, fit, freeze, replace_head, small_cnn, unfreeze
-from small_models import OwnNorm
+from small_models import OwnNorm, state, tiny, trainable
 
 TRACKING: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "BatchNorm1d": (lambda: nn.BatchNorm1d(3), (4, 3)),
@@ -22,18 +22,6 @@ TRACKING: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "OwnNorm": (lambda: OwnNorm(3), (4, 3, 5, 5)),
 }
 each_tracking = pytest.mark.parametrize(("build", "shape"), TRACKING.values(), ids=TRACKING)
-
-
-def state(model: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in model.state_dict().items()}
-
-
-def trainable(model: nn.Module) -> list[str]:
-    return [name for name, p in model.named_parameters() if p.requires_grad]
-
-
-def tiny() -> nn.Sequential:
-    return small_cnn(3, widths=(4, 6), dropout=0.2, seed=0)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from companion import LabelledImages, fit, freeze, small_cnn, unfreeze
-from small_models import OwnNorm
+from small_models import OwnNorm, state, tiny, trainable
 
 
 class Counter(nn.Module):
@@ -34,18 +34,6 @@ each_copy = pytest.mark.parametrize(
     [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model)), saved_and_loaded],
     ids=["deepcopy", "pickle", "torch.save"],
 )
-
-
-def state(model: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in model.state_dict().items()}
-
-
-def trainable(model: nn.Module) -> list[str]:
-    return [name for name, p in model.named_parameters() if p.requires_grad]
-
-
-def tiny() -> nn.Sequential:
-    return small_cnn(3, widths=(4, 6), dropout=0.2, seed=0)
 
 
 @each_copy

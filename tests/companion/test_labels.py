@@ -7,21 +7,13 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from companion import LabelMap, UnknownLabelError
 from companion.labels import ClassName
+from label_strategies import CLASSES
 
-settings.register_profile("companion", deadline=None, max_examples=50)
-settings.load_profile("companion")
-
-NAMES = st.text(st.characters(codec="utf-8"), max_size=6)
-WHOLE = st.integers(min_value=-(2**62), max_value=2**62)
-CLASSES = st.one_of(
-    st.lists(NAMES, min_size=1, max_size=12, unique=True),
-    st.lists(WHOLE, min_size=1, max_size=12, unique=True),
-)
 INTEGER_TYPES = [
     torch.uint8,
     torch.int8,

@@ -9,23 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import cross_entropy
 
 from companion import LabelMap, UnknownLabelError
 from companion.labels import ClassName
-
-settings.register_profile("companion", deadline=None, max_examples=50)
-settings.load_profile("companion")
-
-NAMES = st.text(st.characters(codec="utf-8"), max_size=6)
-WHOLE = st.integers(min_value=-(2**62), max_value=2**62)
-CLASSES = st.one_of(
-    st.lists(NAMES, min_size=1, max_size=12, unique=True),
-    st.lists(WHOLE, min_size=1, max_size=12, unique=True),
-)
+from label_strategies import CLASSES, NAMES, WHOLE
 
 
 @st.composite

@@ -4,17 +4,13 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from companion import LabelMap, UnknownLabelError
 from companion.labels import ClassName
+from label_strategies import NAMES, WHOLE
 
-settings.register_profile("companion", deadline=None, max_examples=50)
-settings.load_profile("companion")
-
-NAMES = st.text(st.characters(codec="utf-8"), max_size=6)
-WHOLE = st.integers(min_value=-(2**62), max_value=2**62)
 POOLS = st.one_of(
     st.lists(NAMES, min_size=3, max_size=12, unique=True),
     st.lists(WHOLE, min_size=3, max_size=12, unique=True),
