@@ -6,9 +6,7 @@ Prints every comparison and ends with status 1 when one misses its target.
 from __future__ import annotations
 
 import copy
-import statistics
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -18,12 +16,12 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
-from tqdm.auto import tqdm
 
 from companion import LabelledImages, default_device, fit, glyphs, mlp, small_cnn
+from timing import compare
 
 BATCH, SMALL_BATCH = 128, 32
-EPOCHS, REPETITIONS = 1, 5
+EPOCHS = 1
 AT_LEAST_BARE, AT_LEAST_ITEMS = 0.9, 2.0
 
 Batches = Callable[[], Iterable[tuple[Tensor, Tensor]]]
@@ -64,46 +62,6 @@ def sliced(data: LabelledImages, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         yield data.images[rows], data.labels[rows]
 
 
-def seconds(run: Callable[[], Any], device: torch.device) -> float:
-    """The time of one run, to the end of what it left the device to do."""
-    start = time.perf_counter()
-    run()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - start
-
-
-def compare(
-    title: str,
-    ours: Callable[[], Any],
-    theirs: Callable[[], Any],
-    *,
-    images: int,
-    target: float | None,
-    device: torch.device,
-) -> bool:
-    """Time both in turn, print medians and their ratio, and return whether it meets the target."""
-    ours(), theirs()  # warm-up
-    pairs = [
-        # In turn, and each first as often as the other, so that a busy moment hits both.
-        (seconds(ours, device), seconds(theirs, device))
-        if turn % 2
-        else (seconds(theirs, device), seconds(ours, device))[::-1]
-        for turn in tqdm(range(REPETITIONS), desc=title, disable=None, leave=False)
-    ]
-    rates = [images / statistics.median(times) for times in zip(*pairs, strict=True)]
-    ratio = statistics.median(other / own for own, other in pairs)
-    met = target is None or ratio >= target
-    verdict = (
-        "no target" if target is None else f"at least {target:g}: {'met' if met else 'MISSED'}"
-    )
-    print(f"{title}:")
-    print(f"  {rates[0]:10,.0f} images/s  fit (median of {REPETITIONS})")
-    print(f"  {rates[1]:10,.0f} images/s  the other loop")
-    print(f"  {ratio:10.2f} median ratio, {verdict}", flush=True)
-    return met
-
-
 def main() -> int:
     """Run every comparison; 0 when those with a target meet it."""
     device = default_device()
@@ -120,7 +78,9 @@ def main() -> int:
             title,
             lambda: fit(copy.deepcopy(model), data, batch_size=size, progress=False, **options),
             lambda: bare_loop(copy.deepcopy(model), batches, device),
-            images=EPOCHS * len(data),
+            names=("fit", "the other loop"),
+            amount=EPOCHS * len(data),
+            unit="images",
             target=target,
             device=device,
         )

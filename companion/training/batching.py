@@ -21,13 +21,31 @@ def training_batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the batches of one epoch, on the device, in an order drawn from `order`."""
     if isinstance(data, LabelledImages):
-        drawn = torch.randperm(len(data), generator=order) if sampler is None else list(sampler)
-        rows = torch.as_tensor(drawn, dtype=torch.int64, device=device)
+        rows = positions(len(data), sampler, order).to(device)
         for chosen in rows.split(batch_size) if len(rows) else ():
             yield data.images[chosen], data.labels[chosen]
     else:
         for images, labels in batches(data, batch_size):
             yield on_device(images, labels, device)
+
+
+def positions(count: int, sampler: Iterable[int] | None, order: torch.Generator) -> Tensor:
+    """Return the positions of one epoch in `count` images: a permutation, or what is drawn.
+
+    Raises `ValueError` for a sampler that was made for other data.
+    """
+    if sampler is None:
+        return torch.randperm(count, generator=order)
+    rows = torch.as_tensor(list(sampler), dtype=torch.int64)
+    made_for = getattr(sampler, "items", count)
+    beyond = rows[(rows < 0) | (rows >= count)]
+    if len(beyond) or made_for != count:
+        received = f"position {int(beyond[0])}" if len(beyond) else f"a sampler for {made_for}"
+        raise ValueError(
+            f"the sampler must be made for the {count} images that are trained on; received "
+            f"{received}. Make it from train.labels; a Subset's dataset has its parent's labels."
+        )
+    return rows
 
 
 def on_device(images: Tensor, labels: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -20,7 +20,7 @@ from companion.training.batching import count_steps, on_device, training_batches
 from companion.training.devices import checked_device, shows_progress
 from companion.training.history import Epoch, History
 from companion.training.options import PRECISIONS, check_options
-from companion.training.protection import kept_on_error, own_randomness
+from companion.training.protection import kept, own_randomness
 from companion.training.recipes import (
     OptimizerFactory,
     Schedule,
@@ -103,7 +103,7 @@ def fit(
         validation = validation.to(target)
     total = max(1, epochs * count_steps(train, sampler, recipe.batch_size))
     show = shows_progress() if progress is None else progress
-    with kept_on_error(model), own_randomness(seed, target):
+    with kept(model, on_error_only=True), own_randomness(seed, target):
         model.to(target)
         history, best_state = History(), copy.deepcopy(model.state_dict())
         order = torch.Generator().manual_seed(seed)

@@ -13,17 +13,21 @@ from companion.evaluation import device_of
 
 
 @contextmanager
-def kept_on_error(model: nn.Module) -> Iterator[None]:
-    """Restore modes in any case; weights and device where the block fails or is interrupted."""
+def kept(model: nn.Module, *, on_error_only: bool = False) -> Iterator[None]:
+    """Restore weights, device and modes after the block; `on_error_only`, of these only the modes.
+
+    An interruption is an error too.
+    """
     modes = {module: module.training for module in model.modules()}
     state, device = copy.deepcopy(model.state_dict()), device_of(model)
+    stays = False
     try:
         yield
-    except BaseException:
-        model.to(device)
-        model.load_state_dict(state)
-        raise
+        stays = on_error_only
     finally:
+        if not stays:
+            model.to(device)
+            model.load_state_dict(state)
         for module, mode in modes.items():
             module.training = mode
 

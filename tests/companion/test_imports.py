@@ -16,11 +16,14 @@ FLOORS = {  # a new room goes here
     "labels": 0,
     "networks": 0,
     "datasets": 1,
+    "sampling": 1,
     "evaluation": 2,
     "training": 3,
     "unknowns": 3,
     "heads": 3,
+    "replicas": 4,
     "teaching": 4,
+    "learning_rate": 5,
 }
 MODULES = {
     ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): file

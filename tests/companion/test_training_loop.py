@@ -468,6 +468,25 @@ class TestData:
         fit(network, patches, epochs=1, lr=0.01, sampler=drawn, augment=augment)
         assert torch.equal(seen[0], patches.images[[3, 3, 1]])
 
+    def test_positions_reach_from_the_first_image_to_the_last(
+        self,
+        patches: LabelledImages,
+        network: nn.Module,
+        recorder: tuple[Callable[[Tensor], Tensor], Recorded],
+    ) -> None:
+        augment, seen = recorder
+
+        class Ends:
+            """Draws the first image and the last, and says for how many it was made."""
+
+            items = 60
+
+            def __iter__(self) -> Iterator[int]:
+                return iter([59, 0])
+
+        fit(network, patches, epochs=1, lr=0.01, sampler=Ends(), augment=augment)
+        assert torch.equal(seen[0], patches.images[[59, 0]])
+
     def test_only_training_images_are_augmented(
         self, patches: LabelledImages, network: nn.Module
     ) -> None:

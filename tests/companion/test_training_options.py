@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from companion import LabelledImages, fit
+from companion.training.options import distinct
 
 
 class Endless(IterableDataset[Any]):
@@ -29,6 +30,16 @@ def empty_loader() -> DataLoader[Any]:
 
 def pairs(data: LabelledImages) -> Any:
     return TensorDataset(data.images, data.labels)
+
+
+class MadeFor:
+    """A sampler that says for how many images it was made."""
+
+    def __init__(self, items: int) -> None:
+        self.items = items
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(6))
 
 
 def refused(
@@ -170,6 +181,30 @@ REFUSALS = [
         "sampler for one epoch only",
     ),
     refused(
+        lambda d: {"sampler": [0, 60, 61]},
+        ValueError,
+        "must be made for the 60 images that are trained on; received position 60. Make it from",
+        "sampler with a position beyond the images",
+    ),
+    refused(
+        lambda d: {"sampler": torch.tensor([5, -1])},
+        ValueError,
+        "must be made for the 60 images .*received position -1",
+        "sampler with a position before the images",
+    ),
+    refused(
+        lambda d: {"sampler": MadeFor(61)},
+        ValueError,
+        "must be made for the 60 images .*received a sampler for 61. .*a Subset's dataset has its",
+        "sampler for more images",
+    ),
+    refused(
+        lambda d: {"sampler": MadeFor(30)},
+        ValueError,
+        "must be made for the 60 images .*received a sampler for 30",
+        "sampler for fewer images",
+    ),
+    refused(
         lambda d: {"validation": empty_loader()},
         ValueError,
         "validation data must yield a labelled image; received none",
@@ -214,3 +249,24 @@ def test_a_network_without_a_flat_output_is_refused(
     with pytest.raises(ValueError, match=r"shape \(60, classes\); received \(60, 3, 6, 6\)\. Flat"):
         fit(model, patches, epochs=1, lr=0.01)
     before.check()
+
+
+class TestDistinct:
+    def test_values_come_back_in_order(self) -> None:
+        assert distinct(iter([3, 1, 2]), "seed", "range(5)") == [3, 1, 2]
+
+    @pytest.mark.parametrize(
+        ("values", "message"),
+        [
+            ([], r"at least one rate is needed; received none\. Pass 1e-3\."),
+            (
+                [0.1, 0.2, 0.1],
+                r"each rate may occur once; received \[0\.1, 0\.2, 0\.1\]\. Leave out",
+            ),
+            ([1, 1.0], r"each rate may occur once; received \[1, 1\.0\]"),
+        ],
+        ids=["none", "twice", "twice, of two types"],
+    )
+    def test_none_and_twice_are_refused(self, values: list[float], message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            distinct(values, "rate", "1e-3")

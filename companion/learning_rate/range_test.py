@@ -1,0 +1,228 @@
+"""The learning-rate range test: raise the rate step by step and watch the loss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.ndimage import gaussian_filter1d
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from companion.datasets import LabelledImages
+from companion.evaluation import device_of
+from companion.learning_rate.restoring import all_restored, reseed
+from companion.learning_rate.sweeps import ascending_rates
+from companion.training import NonFiniteLossError
+from companion.training.batching import training_batches
+from companion.training.devices import checked_device, shows_progress
+from companion.training.loop import Loss
+from companion.training.options import distinct
+from companion.training.protection import own_randomness
+from companion.training.recipes import OptimizerFactory, optimizer_factory
+
+LEAST_FALL = 0.02  # of the first loss: less is noise
+SETTLED = 0.1  # of the steps: their rates are too low to explode
+RULES = ("steepest", "tenth")
+
+
+@dataclass(frozen=True)
+class RangeTest:
+    """The loss while the learning rate rose, over several orders of the data.
+
+    `losses` and `smoothed` are (seeds, steps) float64, NaN after a run was stopped because its
+    loss had grown far beyond what it was at first. `lrs` (steps,) are the highest group's rates.
+    """
+
+    lrs: Tensor = field(repr=False)
+    losses: Tensor = field(repr=False)
+    smoothed: Tensor = field(repr=False)
+    seeds: tuple[int, ...]
+
+    def suggestions(self, rule: str = "steepest") -> list[float]:
+        """Return the rate that each run suggests.
+
+        "steepest" is where the smoothed loss falls fastest along the logarithm of the rate,
+        "tenth" a tenth of the rate at which it is lowest. Both are rules of thumb of fastai's
+        documentation, not of Smith's paper. Raises `ValueError` for another rule.
+        """
+        if rule not in RULES:
+            raise ValueError(f"rule must be one of {', '.join(RULES)}; received {rule!r}.")
+        found = []
+        for run in self.smoothed:
+            curve = run[~run.isnan()]
+            if rule == "tenth":
+                found.append(float(self.lrs[int(curve.argmin())]) / 10)
+                continue
+            # Up to the lowest point: beyond it, a noisy climb may have a steep fall in it.
+            rates = self.lrs[: len(curve)].log().numpy()
+            slope = np.gradient(curve.numpy(), rates) if len(curve) > 1 else np.zeros(1)
+            found.append(float(self.lrs[int(slope[: int(curve.argmin()) + 1].argmin())]))
+        return found
+
+    def suggestion(self, rule: str = "steepest") -> float:
+        """Return the geometric mean of the runs' suggestions."""
+        return math.exp(float(np.mean(np.log(self.suggestions(rule)))))
+
+
+def range_test(
+    model: nn.Module,
+    train: LabelledImages | DataLoader,
+    *,
+    low: float = 1e-5,
+    high: float = 10.0,
+    steps: int = 100,
+    seeds: Iterable[int] = range(5),
+    optimizer: str | OptimizerFactory | Optimizer = "adamw",
+    loss: Loss = F.cross_entropy,
+    batch_size: int = 64,
+    smoothing: float = 3.0,
+    stop_at: float = 2.0,
+    device: torch.device | str | None = None,
+    progress: bool | None = None,
+) -> RangeTest:
+    """Train for `steps` while the rate rises from `low` to `high`, from the same weights each seed.
+
+    Rates are spaced evenly on a logarithmic scale. `optimizer` is one of yours, with the state it
+    has, or what `fit` takes; groups keep the ratios of their rates. A seed decides on the order
+    of the batches and on dropout. The loss is smoothed over the steps before and after by a
+    Gaussian of `smoothing` steps, which does not shift the curve as a running mean does. A run
+    stops when its loss exceeds `stop_at` times the highest of its first tenth: a single batch's
+    loss may well be a multiple of another's, once it is low.
+
+    Restored, whatever happens, an interruption too: weights, gradients, modes and device of the
+    model, the optimiser's state and rates, the generators and epochs of the loader's samplers,
+    and the global random states of PyTorch, NumPy and Python.
+
+    Source: Smith, "Cyclical Learning Rates for Training Neural Networks", WACV 2017, where the
+    rate rises linearly over several epochs and accuracy is watched.
+
+    Raises `ValueError` for a range that is not positive and ascending, fewer than 10 steps, a
+    model without trainable parameters, an optimiser of other parameters, data without batches
+    and a loss that never falls; `NonFiniteLossError` for one that is NaN at the first step.
+
+    >>> from companion import digits, mlp
+    >>> found = range_test(mlp(10, inputs=64, seed=0), digits(), seeds=range(2))
+    >>> 1e-4 < found.suggestion() < 1
+    True
+    """
+    ascending_rates([low, high])
+    names = distinct(seeds, "seed", "range(5)")
+    if not isinstance(steps, int) or steps < 10:
+        raise ValueError(f"steps must be a whole number of at least 10; received {steps!r}.")
+    if smoothing <= 0 or stop_at <= 1:
+        raise ValueError(
+            f"smoothing must be positive and stop_at above 1; received {smoothing} and {stop_at}."
+        )
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    if not trainable:
+        raise ValueError(
+            "a range test needs a parameter that may change; every one is frozen. Thaw a part: "
+            "unfreeze(model.head)."
+        )
+    own = optimizer if isinstance(optimizer, Optimizer) else None
+    held = {id(p) for group in own.param_groups for p in group["params"]} if own else set()
+    if own is not None and not held & {id(p) for p in trainable}:
+        raise ValueError(
+            "the optimiser must hold parameters of this model; it holds none that may change. Make "
+            "it after the model's last surgery: torch.optim.AdamW(model.parameters())."
+        )
+    make = optimizer_factory("adamw" if isinstance(optimizer, Optimizer) else optimizer)
+    target = device_of(model) if own is not None and device is None else checked_device(device)
+    data = train.to(target) if isinstance(train, LabelledImages) else train
+    lrs = torch.logspace(math.log10(low), math.log10(high), steps, dtype=torch.float64)
+    show = shows_progress() if progress is None else progress
+    runs = []
+    for seed in tqdm(names, desc="seeds", disable=not show, delay=2, leave=False):
+        with all_restored(model, own, data), own_randomness(seed, target):
+            reseed(data, seed, steps)
+            model.to(target).train()
+            stepper = own if own is not None else make(trainable, low)
+            batches = _endless(data, seed, batch_size, target)
+            runs.append(_one_run(model, stepper, batches, lrs, loss, stop_at))
+    smoothed = [_smooth(run, smoothing, stop_at) for run in runs]
+    falls = [(float(run[0]), float(np.nanmin(run))) for run in smoothed]
+    if all(first - lowest <= LEAST_FALL * abs(first) for first, lowest in falls):
+        first, lowest = max(falls, key=lambda fall: fall[0] - fall[1])
+        raise ValueError(
+            f"the loss must fall somewhere between the rates {low:g} and {high:g}; it went from "
+            f"{first:.3f} to {lowest:.3f} at best. Widen the range, or look for a frozen part, a "
+            "detached loss or labels that say nothing."
+        )
+    return RangeTest(
+        lrs, torch.tensor(np.array(runs)), torch.tensor(np.array(smoothed)), tuple(names)
+    )
+
+
+def _endless(
+    data: LabelledImages | DataLoader, seed: int, batch_size: int, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    order = torch.Generator().manual_seed(seed)
+    while True:
+        count = 0
+        for batch in training_batches(data, None, order, batch_size, device):
+            count += 1
+            yield batch
+        if not count:
+            raise ValueError(
+                "training data must yield a batch; received none. Look at the length of the loader."
+            )
+
+
+def _one_run(
+    model: nn.Module,
+    optimizer: Optimizer,
+    batches: Iterator[tuple[Tensor, Tensor]],
+    lrs: Tensor,
+    loss: Loss,
+    stop_at: float,
+) -> list[float]:
+    """Return the loss at each rate, NaN from where the run was stopped."""
+    rates = [float(group["lr"]) for group in optimizer.param_groups]
+    ratios = [rate / max(rates) if max(rates) else 1.0 for rate in rates]  # 0: before a warm-up
+    values: list[float] = []
+    for lr, (images, labels) in zip(lrs.tolist(), batches, strict=False):
+        for group, ratio in zip(optimizer.param_groups, ratios, strict=True):
+            _set_rate(group, lr * ratio)
+        optimizer.zero_grad(set_to_none=True)
+        value = loss(model(images), labels)
+        values.append(float(value.detach()))
+        if not math.isfinite(values[-1]) or values[-1] > _ceiling(values, len(lrs), stop_at):
+            break
+        value.backward()
+        optimizer.step()
+    if not math.isfinite(values[0]):
+        raise NonFiniteLossError(
+            f"the loss must be finite at the first step; it is {values[0]} before any weight has "
+            f"changed. Look for NaN in images and weights, and for labels of −100 alone."
+        )
+    if not math.isfinite(values[-1]):
+        values.pop()
+    return values + [math.nan] * (len(lrs) - len(values))
+
+
+def _set_rate(group: dict[str, Any], lr: float) -> None:
+    """Set a group's rate, in place where it is kept as a tensor."""
+    if isinstance(group["lr"], Tensor):
+        group["lr"].fill_(lr)
+    else:
+        group["lr"] = lr
+
+
+def _ceiling(values: list[float], steps: int, stop_at: float) -> float:
+    return stop_at * max(*values[: int(SETTLED * steps)], 1e-3)
+
+
+def _smooth(values: list[float], width: float, stop_at: float) -> Any:
+    """Smooth what was measured, an explosion cut at `stop_at`; NaN stays where nothing was."""
+    curve = np.minimum(values, _ceiling(values, len(values), stop_at))
+    measured = ~np.isnan(curve)
+    curve[measured] = gaussian_filter1d(curve[measured], width, mode="nearest")
+    return curve

@@ -1,0 +1,104 @@
+"""Accuracy against learning rate, over seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from companion.datasets import LabelledImages
+from companion.replicas import fit_replicas
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Accuracy on validation after training, by learning rate and seed.
+
+    `accuracy` (rates, seeds) float64; a network that diverged counts with the accuracy of
+    guessing, 1 / classes, and is marked in `diverged`. `train_loss` is that of the last epoch,
+    NaN where it diverged.
+    """
+
+    lrs: tuple[float, ...]
+    seeds: tuple[int, ...]
+    accuracy: Tensor = field(repr=False)
+    train_loss: Tensor = field(repr=False)
+    diverged: Tensor = field(repr=False)
+
+    @property
+    def best(self) -> float:
+        """The rate with the best mean accuracy."""
+        return self.lrs[int(self.accuracy.mean(1).argmax())]
+
+    @property
+    def best_of_each_seed(self) -> list[float]:
+        """The best rate for each seed alone: how far one run's choice may lie from the mean's."""
+        return [self.lrs[int(index)] for index in self.accuracy.argmax(0)]
+
+    def plateau(self, margin: float = 0.01) -> tuple[float, float]:
+        """Return the lowest and highest rate around the best whose means lie within `margin` of it.
+
+        Rates beyond a gap, where a mean falls lower, do not belong to it.
+        """
+        means = self.accuracy.mean(1).tolist()
+        top = self.lrs.index(self.best)
+        first = last = top
+        while first > 0 and means[first - 1] >= means[top] - margin:
+            first -= 1
+        while last < len(means) - 1 and means[last + 1] >= means[top] - margin:
+            last += 1
+        return self.lrs[first], self.lrs[last]
+
+
+def sweep(
+    build: Callable[[int], nn.Module],
+    train: LabelledImages,
+    validation: LabelledImages,
+    *,
+    lrs: Iterable[float],
+    seeds: Iterable[int],
+    **options: Any,
+) -> Sweep:
+    """Train a network for each rate and seed with `fit_replicas`; return their accuracies.
+
+    `options` are those of `fit_replicas`: epochs, optimizer, schedule, batch_size, … Accuracy is
+    that of the last epoch: choosing the best would favour rates that are unstable.
+
+    Raises `ValueError` for rates that are not positive, finite and ascending, and the errors of
+    `fit_replicas`.
+
+    >>> from companion import digits, mlp
+    >>> parts = digits().split([0.7, 0.3], seed=0)
+    >>> build = lambda seed: mlp(10, inputs=64, hidden=(16,), seed=seed)
+    >>> found = sweep(build, *parts, lrs=[1e-4, 1e-2], seeds=range(3), epochs=3)
+    >>> found.best, found.accuracy.shape
+    (0.01, torch.Size([2, 3]))
+    """
+    rates = ascending_rates(lrs)
+    trained = fit_replicas(build, train, lrs=rates, seeds=seeds, **options)
+    reached = trained.accuracy(validation)
+    chance = 1 / len(train.classes)
+    return Sweep(
+        trained.lrs,
+        trained.seeds,
+        reached.nan_to_num(nan=chance),
+        trained.train_loss[:, :, -1].where(~trained.diverged, torch.nan),
+        trained.diverged,
+    )
+
+
+def ascending_rates(lrs: Iterable[float]) -> list[float]:
+    """Return the rates; raise `ValueError` where they are no ascending row of positive numbers."""
+    rates = [float(lr) for lr in lrs]
+    positive = all(0 < lr < math.inf for lr in rates)
+    if not rates or not positive or any(b <= a for a, b in pairwise(rates)):
+        raise ValueError(
+            "learning rates must be positive, finite and ascending, as they are an axis; received "
+            f"{rates}. Try torch.logspace(-4, 0, 17).tolist()."
+        )
+    return rates

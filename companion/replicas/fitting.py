@@ -1,0 +1,159 @@
+"""Training many small networks at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import vmap
+from tqdm import tqdm
+
+from companion.datasets import LabelledImages
+from companion.labels import IGNORE_INDEX
+from companion.replicas.course import Course
+from companion.replicas.draws import Draws, Sampler, drawn_together
+from companion.replicas.results import Replicas
+from companion.replicas.stacks import Stack
+from companion.replicas.updates import Update, update_like
+from companion.training.batching import count_steps
+from companion.training.devices import checked_device, shows_progress
+from companion.training.loop import Loss
+from companion.training.options import check_options, distinct
+from companion.training.protection import own_randomness
+from companion.training.recipes import (
+    OptimizerFactory,
+    Schedule,
+    optimizer_factory,
+    schedule_function,
+)
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """How each step computes: what stays the same over all epochs."""
+
+    update: Update
+    schedule: Schedule
+    loss: Loss
+    lrs: Tensor  # (R, 1)
+    total: int  # steps
+    batch_size: int
+
+
+def fit_replicas(
+    build: Callable[[int], nn.Module],
+    train: LabelledImages,
+    *,
+    seeds: Iterable[int],
+    lrs: float | Iterable[float],
+    epochs: int,
+    validation: LabelledImages | None = None,
+    batch_size: int = 128,
+    optimizer: str | OptimizerFactory = "adamw",
+    schedule: str | Schedule = "one-cycle",
+    loss: Loss = F.cross_entropy,
+    sampler: Sampler | None = None,
+    device: torch.device | str | None = None,
+    progress: bool | None = None,
+) -> Replicas:
+    """Train one network for each learning rate and seed, all at once, and return them.
+
+    What each becomes is, to rounding, what `fit(build(seed), train, lr=lr, seed=seed, …)` makes
+    of it, with the same batches in the same order; only the time differs, as small networks
+    spend most of it between their operations. Weights are stacked and computed by `torch.func`.
+    `build` maps a seed to a network, called with the global random state seeded by it. Options
+    are those of `fit`; `sampler` maps a seed to an iterable of positions, asked anew each epoch,
+    `optimizer` must make SGD, Adam or AdamW, and `torch.func.vmap` must be able to compute the
+    network and the loss. On a CPU, convolutions gain little.
+
+    A network whose loss becomes NaN or infinite is marked as diverged, and the others go on.
+
+    Nothing given is mutated, and the global random state is as before. Raises the errors of
+    `fit` for options and data, and `ValueError` for rates or seeds that are none or occur twice,
+    for networks that differ in structure, for hooks on gradients, which would not be called, and
+    for dropout, whose draws depend on the order;
+    `TypeError` for a `DataLoader`.
+
+    Source of the method: PyTorch's tutorial "Model ensembling" (torch.func).
+
+    >>> from companion import digits, mlp
+    >>> train, test = digits().split([0.8, 0.2], seed=0)
+    >>> build = lambda seed: mlp(10, inputs=64, hidden=(16,), seed=seed)
+    >>> replicas = fit_replicas(build, train, seeds=range(3), lrs=[0.001, 0.01], epochs=5)
+    >>> accuracy = replicas.accuracy(test)
+    >>> accuracy.shape, bool((accuracy[1] > accuracy[0]).all())
+    (torch.Size([2, 3]), True)
+    """
+    for data in (train, validation):
+        if data is not None and not isinstance(data, LabelledImages):
+            raise TypeError(
+                f"replicas index their data on the device; received {type(data).__name__}. "
+                "Pass LabelledImages, or call fit for each seed, over processes with repeat."
+            )
+    rates = distinct([lrs] if isinstance(lrs, (int, float)) else lrs, "learning rate", "1e-3")
+    names = distinct(seeds, "seed", "range(5)")
+    for lr in rates:
+        check_options(train, validation, epochs, lr, batch_size, None, None, "float32")
+    update, own_rates = update_like(optimizer_factory(optimizer), rates)
+    target = checked_device(device)
+    train = train.to(target)
+    stack = Stack(_built(build, names, target) * len(rates), target)
+    draws = [Draws(len(train), sampler, seed) for seed in names]
+    along = torch.tensor(own_rates, device=target).repeat_interleave(len(names))[:, None]
+    total = epochs * count_steps(train, draws[0].sampler, batch_size)
+    recipe = _Recipe(update, schedule_function(schedule), loss, along, total, batch_size)
+    course = Course(stack, None if validation is None else validation.to(target))
+    show = shows_progress() if progress is None else progress
+    for _ in tqdm(range(epochs), desc="epochs", disable=not show, delay=2, leave=False):
+        rows = drawn_together(draws).repeat(len(rates), 1).to(target)
+        _train_epoch(course, recipe, train, rows)
+    return course.finish(tuple(rates), tuple(names), train.label_map)
+
+
+def _built(
+    build: Callable[[int], nn.Module], seeds: list[int], device: torch.device
+) -> list[nn.Module]:
+    models = []
+    for seed in seeds:
+        with own_randomness(seed, device):
+            models.append(build(seed))
+    return models
+
+
+def _train_epoch(course: Course, recipe: _Recipe, train: LabelledImages, rows: Tensor) -> None:
+    """Train every network for one epoch on its rows (R, draws) of the data."""
+    stack = course.stack
+    stack.template.train()
+    batches, labels = rows.split(recipe.batch_size, 1), train.labels[rows]
+    losses: list[Tensor] = []
+    right = torch.zeros(len(stack), device=rows.device, dtype=torch.int64)
+    for chosen, asked in zip(batches, labels.split(recipe.batch_size, 1), strict=True):
+        logits = stack.forward(train.images[chosen])
+        _check_width(logits, len(train.classes))
+        values = _losses(recipe.loss, logits, asked)
+        factor = recipe.schedule(course.steps + len(losses), recipe.total)
+        recipe.update(stack.weights, stack.gradients(values), recipe.lrs * factor)
+        losses.append(values.detach())
+        right += (logits.detach().argmax(-1) == asked).sum(1)
+    sizes = [(each != IGNORE_INDEX).sum(1) for each in labels.split(recipe.batch_size, 1)]
+    course.end_epoch(torch.stack(losses, 1), torch.stack(sizes, 1), right)
+
+
+def _losses(loss: Loss, logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean loss of each network's batch, (R,)."""
+    if loss is not F.cross_entropy:
+        return vmap(loss)(logits, labels)
+    # The usual case, as one call over all networks' images: a fifth of a step's time less.
+    each = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+    return each.view(labels.shape).sum(1) / (labels != IGNORE_INDEX).sum(1)
+
+
+def _check_width(logits: Tensor, classes: int) -> None:
+    if logits.dim() != 3 or logits.shape[2] < classes:
+        raise ValueError(
+            f"each network must return logits (images, {classes}) or wider, one for each class; "
+            f"received {tuple(logits.shape[1:])}. Build it with len(train.classes)."
+        )
