@@ -242,7 +242,7 @@ class TestTheRun:
             )
             for device in ("cpu", "cuda")
         )
-        assert there.losses[0].tolist() == pytest.approx(here.losses[0].tolist(), rel=1e-3)
+        assert there.losses[0].tolist() == pytest.approx(here.losses[0].tolist(), rel=0.05)
 
 
 class TestGroups:

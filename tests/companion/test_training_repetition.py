@@ -129,6 +129,11 @@ def test_bad_seeds_are_refused_before_anything_runs(seeds: list[int], message: s
     assert ran == []
 
 
+def test_no_processes_are_not_this_one() -> None:
+    with pytest.raises(ValueError, match="n_jobs == 0"):
+        repeat(lambda seed: seed, range(2), executor=0)
+
+
 def test_progress_goes_to_the_error_stream_and_only_when_asked(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
