@@ -377,8 +377,11 @@ class TestTheCurve:
         assert test.losses[0].isnan().tolist() == [False] * 9 + [True]
 
     def test_an_explosion_does_not_move_the_lowest_point(self, patches: LabelledImages) -> None:
-        valley = [1 + abs(step - 50) / 20 for step in range(70)]
+        valley = [2.0, *(1 + abs(step - 50) / 20 for step in range(1, 70))]
         calm, burst = (scripted([*valley, last], patches) for last in (2.0, 1e20))
+        cut = np.minimum(burst.losses[0].numpy(), 2 * burst.losses[0, 1].item())
+        expected = gaussian_filter1d(cut, 3.0, mode="nearest")
+        assert burst.smoothed[0].tolist() == pytest.approx(expected.tolist())
         assert burst.losses[0, -1] == pytest.approx(1e20)
         assert burst.smoothed[0].argmin() == 50
         assert burst.smoothed[0, :58].tolist() == pytest.approx(calm.smoothed[0, :58].tolist())

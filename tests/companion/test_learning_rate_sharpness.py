@@ -125,6 +125,13 @@ def test_the_start_does_not_matter(data: LabelledImages) -> None:
     assert rough[0] == rough[2] != rough[1]
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_the_scale_of_the_loss_is_its_scale(data: LabelledImages, scale: float) -> None:
+    model = MODELS["tanh"]()
+    found = sharpness(model, data, loss=lambda *given: scale * F.cross_entropy(*given))
+    assert found == pytest.approx(scale * sharpness(model, data), rel=1e-9)
+
+
 def test_fewer_iterations_find_less(data: LabelledImages) -> None:
     model = MODELS["linear"]()
     found = [sharpness(model, data, iterations=count, tolerance=0) for count in (1, 3, 10, 100)]

@@ -18,11 +18,11 @@ from companion import (
     LabelledImages,
     LogitAdjustedLoss,
     fit,
-    fit_replicas,
     logit_adjustment,
     mlp,
     shift_prior,
 )
+from replica_runs import agreeing
 
 quickly = settings(deadline=None, max_examples=60)
 TAUS = [0.0, 0.5, 1.0, 2.0, -1.0]
@@ -201,16 +201,7 @@ class TestLogitAdjustedLoss:
         assert torch.allclose(there.cpu(), logit_adjustment(logits, COUNTS))
 
     def test_fit_and_replicas_make_the_same_networks(self, patches: LabelledImages) -> None:
-        loss = LogitAdjustedLoss(COUNTS)
-        options: dict[str, Any] = {"epochs": 2, "batch_size": 16}
-        replicas = fit_replicas(build, patches, seeds=[0, 1], lrs=0.01, loss=loss, **options)
-        for seed in (0, 1):
-            model, plain = build(seed), build(seed)
-            fit(model, patches, lr=0.01, loss=loss, seed=seed, **options)
-            fit(plain, patches, lr=0.01, seed=seed, **options)
-            found = replicas.model(0.01, seed)(patches.images)
-            assert torch.allclose(found, model(patches.images), atol=1e-5)
-            assert not torch.allclose(found, plain(patches.images), atol=1e-2)
+        agreeing(build, patches, loss=LogitAdjustedLoss(COUNTS))
 
     def test_fit_takes_a_loader_with_images_without_a_label(
         self, patches: LabelledImages, network: nn.Module

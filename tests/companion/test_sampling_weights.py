@@ -20,9 +20,9 @@ from companion import (
     class_counts,
     class_weights,
     fit,
-    fit_replicas,
     mlp,
 )
+from replica_runs import agreeing
 
 quickly = settings(deadline=None, max_examples=60)
 COUNTS = st.lists(st.integers(1, 300), min_size=1, max_size=5)
@@ -303,16 +303,7 @@ class TestInTraining:
     def test_fit_and_replicas_make_the_same_networks(
         self, patches: LabelledImages, smoothing: float
     ) -> None:
-        options: dict[str, Any] = {"epochs": 2, "batch_size": 16}
-        loss = WeightedLoss(WEIGHTS, label_smoothing=smoothing)
-        replicas = fit_replicas(build, patches, seeds=[0, 1], lrs=0.01, loss=loss, **options)
-        for seed in (0, 1):
-            model, plain = build(seed), build(seed)
-            fit(model, patches, lr=0.01, loss=loss, seed=seed, **options)
-            fit(plain, patches, lr=0.01, seed=seed, **options)
-            found = replicas.model(0.01, seed)(patches.images)
-            assert torch.allclose(found, model(patches.images), atol=1e-5)
-            assert not torch.allclose(found, plain(patches.images), atol=1e-2)
+        agreeing(build, patches, loss=WeightedLoss(WEIGHTS, label_smoothing=smoothing))
 
     def test_fit_does_what_a_loop_by_hand_does(
         self, patches: LabelledImages, network: nn.Module
