@@ -111,11 +111,11 @@ def glue_interval(name: str, interval: Interval, *, places: int = 2) -> None:
     """Store an interval as "mean ± half width" for the prose; shows nothing here.
 
     A half width that rounds to nothing gets as many places as its first digit needs, and the
-    mean with it; one below 1e-9 is rounding, and stays 0.
+    mean with it; one below 1e-12 is rounding, and stays 0.
 
     >>> glue_interval("gain", mean_interval([0.2, 0.3, 0.25]))  # doctest: +SKIP
     """
-    if 1e-9 < interval.margin < 10 ** -(places + 1) * 5:
+    if 1e-12 < interval.margin < 10 ** -(places + 1) * 5:
         places = min(6, -math.floor(math.log10(interval.margin)))
     _glue(name, f"{interval.mean:.{places}f} ± {interval.margin:.{places}f}")
 

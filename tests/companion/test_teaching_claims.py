@@ -186,8 +186,12 @@ class TestGlue:
             (0.83714, 0.00042, {}, "0.8371 ± 0.0004"),
             (0.5, 0.0, {}, "0.50 ± 0.00"),
             (0.5, 1e-9, {}, "0.500000 ± 0.000000"),
+            (0.83048, 1e-16, {}, "0.83 ± 0.00"),
         ],
-        ids=["two", "three", "just two", "grows", "grows twice", "no width", "six at most"],
+        ids=[
+            *("two", "three", "just two", "grows", "grows twice", "no width", "six at most"),
+            "rounding",
+        ],
     )
     def test_an_interval_has_places_enough_for_its_half_width(
         self,
