@@ -14,7 +14,7 @@ from companion import default_device, digits, fit, fit_replicas, mlp, repeat
 from timing import compare
 
 REPLICAS, EPOCHS = 16, 5
-RUNS, LONG = 4, 30  # runs, and their epochs: about a second each
+RUNS, LONG = 4, 50  # runs, and their epochs: about a second each
 PROCESSES = 2
 AT_LEAST_ONE_BY_ONE, AT_LEAST_ONE_PROCESS = 8.0, 1.5
 
