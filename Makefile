@@ -50,7 +50,7 @@ lab: $(INSTALLED) ## open the notebooks in JupyterLab
 	$(BIN)/python -m jupyterlab book/notebooks
 
 lock: ## compute requirements.lock again with uv (UPGRADE=1: with the newest versions)
-	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
+	uv pip compile pyproject.toml $(foreach each,book cluster test,--extra $(each)) --universal --python-version 3.11 \
 		--no-emit-index-url $(if $(UPGRADE),--upgrade) -o requirements.lock
 
 clean: ## delete what the verbs above made, except the environment

@@ -20,9 +20,10 @@ PINS = [
     for line in LOCK.splitlines()
     if line.strip() and not line.lstrip().startswith("#")
 ]
+EXTRAS = PROJECT["optional-dependencies"]
 RANGES = [
     Requirement(text)
-    for group in (PROJECT["dependencies"], *PROJECT["optional-dependencies"].values())
+    for group in (PROJECT["dependencies"], *(EXTRAS[name] for name in ("book", "cluster", "test")))
     for text in group
 ]
 VERBS = re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
