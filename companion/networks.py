@@ -1,16 +1,16 @@
 """Small networks that train in seconds, each a backbone called `features` and a `head`.
 
-This room imports nothing from the rest of the package.
+Imports `states` alone.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
-import torch
 from torch import nn
+
+from companion.states import seeded
 
 
 def small_cnn(
@@ -27,6 +27,7 @@ def small_cnn(
     (N, num_classes). The first convolution and each after the second halve the sides, `dropout`
     stands before the head. Initial weights come from `seed`; the global random state stays.
 
+    >>> import torch
     >>> model = small_cnn(10, seed=0)
     >>> model(torch.zeros(2, 1, 8, 8)).shape, model.features(torch.zeros(2, 1, 8, 8)).shape
     (torch.Size([2, 10]), torch.Size([2, 64]))
@@ -60,6 +61,7 @@ def mlp(
     It takes anything of shape (N, …) with `inputs` values each and returns logits
     (N, num_classes). Initial weights come from `seed`; the global random state stays.
 
+    >>> import torch
     >>> mlp(10, inputs=64, seed=0)(torch.zeros(2, 1, 8, 8)).shape
     torch.Size([2, 10])
     """
@@ -80,21 +82,6 @@ def linear(num_classes: int, *, inputs: int, seed: int) -> nn.Sequential:
     15
     """
     return mlp(num_classes, inputs=inputs, hidden=(), seed=seed)
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Draw initial weights from `seed`, and leave the global random state as it was.
-
-    >>> with seeded(0):
-    ...     first = nn.Linear(2, 2).weight
-    >>> with seeded(0):
-    ...     bool((nn.Linear(2, 2).weight == first).all())
-    True
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed GPUs as well
-        yield
 
 
 def _named(layers: list[nn.Module], head: nn.Module) -> nn.Sequential:

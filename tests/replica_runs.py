@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from companion import LabelledImages, NonFiniteLossError, Replicas, fit, fit_replicas, mlp
-from companion.networks import seeded
+from companion.states import seeded
 
 Build = Callable[[int], nn.Module]
 Sampler = Callable[[int], Iterable[int]]

@@ -13,8 +13,8 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from companion.datasets.images import LabelledImages
+from companion.inputs import brief
 from companion.labels import ClassName, LabelMap, look_alikes
-from companion.labels.names import brief
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm"})
 LARGEST_KEPT = 64  # pixels a side up to which images of one size stay as they are

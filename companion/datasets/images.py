@@ -68,6 +68,10 @@ class LabelledImages(Dataset):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         return self.images[index], self.labels[index]
 
+    def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the images and labels at these positions, as a network is given them."""
+        return self.images[rows], self.labels[rows]
+
     def __repr__(self) -> str:
         shape = "×".join(str(side) for side in self.images.shape[1:])
         return f"LabelledImages({len(self)} images of {shape}, {len(self.classes)} classes)"

@@ -4,7 +4,7 @@ Imports `labels` and `datasets`, and nothing above them.
 """
 
 from companion.evaluation.intervals import Interval, mean_interval, paired_difference
-from companion.evaluation.prediction import batches, device_of, evaluating, predict
+from companion.evaluation.prediction import predict
 from companion.evaluation.reports import Report, evaluate, report
 from companion.evaluation.rescue import Rescue, permutation_rescue
 
@@ -12,10 +12,7 @@ __all__ = [
     "Interval",
     "Report",
     "Rescue",
-    "batches",
-    "device_of",
     "evaluate",
-    "evaluating",
     "mean_interval",
     "paired_difference",
     "permutation_rescue",

@@ -2,62 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from companion.datasets import LabelledImages
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put every module into evaluation mode without gradients, and back into its own mode after.
-
-    Each module's mode is kept on its own, so that a BatchNorm that was frozen stays frozen.
-
-    >>> model = nn.Sequential(nn.Linear(2, 2), nn.Dropout())
-    >>> with evaluating(model):
-    ...     model.training
-    False
-    >>> model.training
-    True
-    """
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """Return the device of the model's first parameter or buffer, the CPU where it has none.
-
-    >>> device_of(nn.Linear(2, 2))
-    device(type='cpu')
-    """
-    for tensor in [*model.parameters(), *model.buffers()]:
-        return tensor.device
-    return torch.device("cpu")
-
-
-def batches(data: LabelledImages | DataLoader, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (images, labels) batches, in order: slices of a set, or what a loader gives.
-
-    >>> from companion import digits
-    >>> [len(labels) for _, labels in batches(digits(), 1000)]
-    [1000, 797]
-    """
-    if isinstance(data, LabelledImages):
-        yield from zip(data.images.split(batch_size), data.labels.split(batch_size), strict=True)
-    else:
-        for images, labels in data:
-            yield images, torch.as_tensor(labels)
+from companion.inputs import batches, device_of
+from companion.states import evaluating
 
 
 def predict(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from companion.heads.finding import Layer, find_head, unwrapped
 from companion.heads.replacing import layer_like, swap
 from companion.labels import LabelMap
-from companion.networks import seeded
+from companion.states import seeded
 
 Model = TypeVar("Model", bound=nn.Module)
 NEW_ROWS = ("default", "zero", "mean")

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
-from companion.evaluation import device_of, evaluating
+from companion.inputs import device_of
+from companion.states import evaluating
 
 Layer = nn.Linear | nn.Conv2d
 """What a head can be: a linear layer, or the 1×1 convolution that SqueezeNet ends with."""

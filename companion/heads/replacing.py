@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from torch import Tensor, nn
 
 from companion.heads.finding import Head, Layer, find_head, output_width, unwrapped
-from companion.networks import seeded
+from companion.states import seeded
 
 Model = TypeVar("Model", bound=nn.Module)
 Factory = Callable[[int, int], nn.Module]

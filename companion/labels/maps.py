@@ -9,17 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from companion.labels.names import (
-    ClassName,
-    UnknownLabelError,
-    brief,
-    checked_classes,
-    checked_ignore,
-    plain,
-    plain_names,
-)
-
-IGNORE_INDEX = -100  # what torch.nn.functional.cross_entropy leaves out unless told otherwise
+from companion.inputs import IGNORE_INDEX, ClassName, brief, plain, plain_names
+from companion.labels.names import UnknownLabelError, checked_classes, checked_ignore
 
 
 class LabelMap:

@@ -7,11 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
-import numpy as np
-from torch import Tensor
-
-ClassName = str | int
-"""What a class is called in the data: a name, or the raw integer label."""
+from companion.inputs import ClassName, brief, plain
 
 
 class UnknownLabelError(ValueError):
@@ -73,17 +69,6 @@ def look_alikes(names: Iterable[Hashable]) -> list[list[str]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def plain(name: Any) -> Any:
-    """Return NumPy's and PyTorch's scalars as Python's own, and leave the rest as it is.
-
-    >>> plain(np.int64(3)), plain("owl")
-    (3, 'owl')
-    """
-    if isinstance(name, np.generic) or (isinstance(name, Tensor) and name.dim() == 0):
-        return name.item()
-    return name
-
-
 def checked_classes(classes: Iterable[ClassName]) -> tuple[ClassName, ...]:
     """Return the names of classes as a tuple, after the checks that `LabelMap` promises.
 
@@ -118,6 +103,7 @@ def checked_classes(classes: Iterable[ClassName]) -> tuple[ClassName, ...]:
 def checked_ignore(ignore: Any, index: int, classes: Sequence[ClassName]) -> ClassName | None:
     """Return the plain raw label that is ignored, after the checks that `LabelMap` promises.
 
+    >>> import numpy as np
     >>> checked_ignore(np.uint8(255), -100, (10, 20))
     255
     """
@@ -135,44 +121,3 @@ def checked_ignore(ignore: Any, index: int, classes: Sequence[ClassName]) -> Cla
             "Use -100, which cross-entropy leaves out."
         )
     return label
-
-
-def plain_names(labels: Any) -> list[ClassName]:
-    """Return labels in any of the accepted forms as a list of plain strings or integers.
-
-    >>> plain_names(np.array([2, 0], dtype=np.uint8))
-    [2, 0]
-    """
-    if isinstance(labels, str | bytes) or not isinstance(labels, Iterable):
-        raise TypeError(
-            f"labels must be a sequence of labels; received {_kind(labels)}. Put it in a list."
-        )
-    if isinstance(labels, Tensor | np.ndarray):
-        if labels.ndim != 1:
-            raise ValueError(
-                f"labels must have shape (N,); received {tuple(labels.shape)}. "
-                "Take argmax(1) of one-hot rows, or squeeze a column."
-            )
-        labels = labels.tolist()
-    names = [plain(label) for label in labels]
-    wrong = {type(name).__name__ for name in names if type(name) not in (str, int)}
-    if wrong:
-        raise TypeError(
-            f"labels must be strings or integers; received {brief(sorted(wrong))}. "
-            "Convert them first: labels.long() for floats that hold whole numbers."
-        )
-    return names
-
-
-def _kind(value: Any) -> str:
-    return f"the string {value!r}" if isinstance(value, str) else repr(value)
-
-
-def brief(values: Sequence[Any], most: int = 6, *, quote: bool = True) -> str:
-    """Return the first few values and how many more there are.
-
-    >>> brief([1, 2, 3], most=2)
-    '1, 2 and 1 more'
-    """
-    shown = ", ".join(repr(value) if quote else str(value) for value in values[:most])
-    return shown if len(values) <= most else f"{shown} and {len(values) - most} more"

@@ -17,15 +17,13 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from companion.datasets import LabelledImages
-from companion.evaluation import device_of
-from companion.learning_rate.restoring import all_restored, reseed
+from companion.inputs import device_of, distinct, trainable_parameters
 from companion.learning_rate.sweeps import ascending_rates
+from companion.states import everything_kept, own_randomness, reseed_loader
 from companion.training import NonFiniteLossError
 from companion.training.batching import training_batches
 from companion.training.devices import checked_device, shows_progress
 from companion.training.loop import Loss
-from companion.training.options import distinct
-from companion.training.protection import own_randomness
 from companion.training.recipes import OptimizerFactory, optimizer_factory
 
 LEAST_FALL = 0.02  # of the first loss: less is noise
@@ -121,12 +119,7 @@ def range_test(
         raise ValueError(
             f"smoothing must be positive and stop_at above 1; received {smoothing} and {stop_at}."
         )
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    if not trainable:
-        raise ValueError(
-            "a range test needs a parameter that may change; every one is frozen. Thaw a part: "
-            "unfreeze(model.head)."
-        )
+    trainable = trainable_parameters(model, "a range test")
     own = optimizer if isinstance(optimizer, Optimizer) else None
     held = {id(p) for group in own.param_groups for p in group["params"]} if own else set()
     if own is not None and not held & {id(p) for p in trainable}:
@@ -141,8 +134,9 @@ def range_test(
     show = shows_progress() if progress is None else progress
     runs = []
     for seed in tqdm(names, desc="seeds", disable=not show, delay=2, leave=False):
-        with all_restored(model, own, data), own_randomness(seed, target):
-            reseed(data, seed, steps)
+        kept = everything_kept(model, optimizer=own, loaders=[data], device=target)
+        with kept, own_randomness(seed, target):
+            reseed_loader(data, seed, apart=steps)
             model.to(target).train()
             stepper = own if own is not None else make(trainable, low)
             batches = _endless(data, seed, batch_size, target)

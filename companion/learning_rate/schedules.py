@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -15,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from companion.states import scheduler_kept
 
 Build = Callable[[Optimizer], LRScheduler]
 
@@ -68,7 +68,7 @@ def simulate_schedule(
     if not isinstance(scheduler, (LRScheduler, ReduceLROnPlateau)):
         given = tuple([lr] if isinstance(lr, (int, float)) else lr)
         scheduler = _made(scheduler, given)
-    with _put_back(scheduler):
+    with scheduler_kept(scheduler):
         rates, error, told = _run(scheduler, steps, every, times, metric)
         found = _findings(rates, given, error, steps)
         if isinstance(scheduler, ReduceLROnPlateau):
@@ -127,44 +127,6 @@ def _run(
                 except (ValueError, RuntimeError, LookupError) as error:
                     return torch.tensor(rows, dtype=torch.float64), str(error), told
     return torch.tensor(rows, dtype=torch.float64), None, told
-
-
-@contextmanager
-def _put_back(scheduler: LRScheduler) -> Iterator[None]:
-    """Restore a scheduler, those inside it, and its optimiser's settings, in any case."""
-    groups = scheduler.optimizer.param_groups
-    tensors = {id(v): (v, v.clone()) for g in groups for v in g.values() if isinstance(v, Tensor)}
-    settings = [{name: v for name, v in group.items() if name != "params"} for group in groups]
-    everything = _parts(scheduler)
-    states = [dict(each.__dict__) for each in everything]
-    copies = [
-        {name: copy.deepcopy(value) for name, value in state.items() if _is_plain(value)}
-        for state in states
-    ]
-    try:
-        yield
-    finally:
-        for each, state, plain in zip(everything, states, copies, strict=True):
-            each.__dict__.clear()
-            each.__dict__.update(state | plain)
-        for group, before in zip(groups, settings, strict=True):
-            group.update(before)
-        for changed, value in tensors.values():  # a rate kept as a tensor is written into
-            changed.copy_(value)
-
-
-def _parts(scheduler: Any) -> list[Any]:
-    """Return a scheduler, those inside it at any depth, and factors that are objects."""
-    inside = [part for each in getattr(scheduler, "_schedulers", []) for part in _parts(each)]
-    factors = [each for each in getattr(scheduler, "lr_lambdas", []) if hasattr(each, "__dict__")]
-    return [scheduler, *inside, *factors]
-
-
-def _is_plain(value: object) -> bool:
-    """Whether a scheduler's attribute is a part of its state, and no optimiser or function."""
-    if isinstance(value, (list, tuple)):
-        return all(_is_plain(item) for item in value)
-    return isinstance(value, (int, float, str, dict, Tensor, type(None)))
 
 
 def _findings(

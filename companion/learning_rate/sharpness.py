@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from companion.datasets import LabelledImages
-from companion.evaluation import device_of, evaluating
+from companion.inputs import device_of, trainable_parameters
+from companion.states import evaluating
 from companion.training.loop import Loss
 
 
@@ -41,12 +42,7 @@ def sharpness(
     >>> round(sharpness(linear(10, inputs=64, seed=0), digits()), 1) > 0
     True
     """
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    if not parameters:
-        raise ValueError(
-            "sharpness needs a parameter that may change; every one is frozen. Thaw a part: "
-            "unfreeze(model.head)."
-        )
+    parameters = trainable_parameters(model, "sharpness")
     device = device_of(model) or torch.device("cpu")
     data = data.to(device)
 

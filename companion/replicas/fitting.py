@@ -12,17 +12,18 @@ from torch.func import vmap
 from tqdm import tqdm
 
 from companion.datasets import LabelledImages
+from companion.inputs import distinct
 from companion.labels import IGNORE_INDEX
 from companion.replicas.course import Course
 from companion.replicas.draws import Draws, Sampler, drawn_together
 from companion.replicas.results import Replicas
 from companion.replicas.stacks import Stack
 from companion.replicas.updates import Update, update_like
+from companion.states import own_randomness
 from companion.training.batching import count_steps
 from companion.training.devices import checked_device, shows_progress
 from companion.training.loop import Loss
-from companion.training.options import check_options, distinct
-from companion.training.protection import own_randomness
+from companion.training.options import check_options
 from companion.training.recipes import (
     OptimizerFactory,
     Schedule,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset
 
-from companion.labels import IGNORE_INDEX
+from companion.inputs import integer_labels
 
 PROBES = 16
 
@@ -68,28 +68,5 @@ def _read(data: Any, positions: Iterable[int]) -> Tensor:
     return _checked([data[position][1] for position in positions])
 
 
-def _checked(labels: Iterable[Any]) -> Tensor:
-    try:
-        if isinstance(labels, np.ndarray):  # a copy that PyTorch takes: writable, in order
-            labels = np.array(labels, dtype=labels.dtype.newbyteorder("="))
-        found = torch.as_tensor(labels if isinstance(labels, (Tensor, np.ndarray)) else [*labels])
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"labels must be integer indices ({error}). Encode names with LabelMap.encode."
-        ) from error
-    if not found.numel():
-        raise ValueError("at least one label is needed; received none. Look at what selected them.")
-    if found.is_floating_point() or found.dtype == torch.bool or found.dim() != 1:
-        raise TypeError(
-            "labels must be integer indices of shape (N,); received "
-            f"{str(found.dtype).removeprefix('torch.')} of shape {tuple(found.shape)}. Pass the "
-            "labels of the images, not weights, counts or logits."
-        )
-    found = found.detach().cpu().to(torch.int64)
-    wrong = found[(found < 0) & (found != IGNORE_INDEX)]
-    if len(wrong):
-        raise ValueError(
-            f"labels must be at least 0, or {IGNORE_INDEX} for none; received {int(wrong[0])}. "
-            "Look for an index that was lowered twice."
-        )
-    return found
+def _checked(labels: Any) -> Tensor:
+    return integer_labels(labels).cpu()

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from companion.datasets import LabelledImages
-from companion.evaluation import batches
+from companion.inputs import batches
 
 
 def training_batches(

@@ -14,13 +14,13 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from companion.datasets import LabelledImages
-from companion.evaluation import batches, evaluating
+from companion.inputs import batches, trainable_parameters
 from companion.labels import IGNORE_INDEX
+from companion.states import evaluating, modes_kept, own_randomness, weights_kept
 from companion.training.batching import count_steps, on_device, training_batches
 from companion.training.devices import checked_device, shows_progress
 from companion.training.history import Epoch, History
 from companion.training.options import PRECISIONS, check_options
-from companion.training.protection import kept, own_randomness
 from companion.training.recipes import (
     OptimizerFactory,
     Schedule,
@@ -103,16 +103,11 @@ def fit(
         validation = validation.to(target)
     total = max(1, epochs * count_steps(train, sampler, recipe.batch_size))
     show = shows_progress() if progress is None else progress
-    with kept(model, on_error_only=True), own_randomness(seed, target):
+    with modes_kept(model), weights_kept(model, on_error_only=True), own_randomness(seed, target):
         model.to(target)
         history, best_state = History(), copy.deepcopy(model.state_dict())
         order = torch.Generator().manual_seed(seed)
-        trainable = [p for p in model.parameters() if p.requires_grad]
-        if not trainable:
-            raise ValueError(
-                "training needs a parameter that may change; every one is frozen. Thaw a part: "
-                "unfreeze(model.head)."
-            )
+        trainable = trainable_parameters(model, "training")
         stepper = build(trainable, lr)
         scheduler = LambdaLR(stepper, lambda step: factor(step, total))
         for epoch in tqdm(range(epochs), desc="epochs", disable=not show, delay=2, leave=False):

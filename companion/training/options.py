@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TypeVar
 
 import torch
 from torch.utils.data import DataLoader
 
 from companion.datasets import LabelledImages
-
-Value = TypeVar("Value")
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}  # float16 would need a loss scaler
 
@@ -56,16 +53,3 @@ def check_options(
             f"a DataLoader has its own {' and '.join(ignored)}, so fit would ignore this one. "
             "Set it where the loader is made."
         )
-
-
-def distinct(values: Iterable[Value], what: str, example: str) -> list[Value]:
-    """Return the values as a list; raise `ValueError` for none, and for one that occurs twice.
-
-    A repeated run would narrow an interval without adding evidence.
-    """
-    listed = list(values)
-    if not listed:
-        raise ValueError(f"at least one {what} is needed; received none. Pass {example}.")
-    if len(set(listed)) < len(listed):
-        raise ValueError(f"each {what} may occur once; received {listed}. Leave out what repeats.")
-    return listed

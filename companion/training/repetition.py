@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
+from companion.inputs import distinct
 from companion.training.devices import shows_progress
-from companion.training.options import distinct
 
 Result = TypeVar("Result")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 import numpy as np
 import pytest
@@ -25,6 +26,12 @@ def make_patches(count: int = 60, *, noise: float = 0.4, seed: int = 0) -> Label
     for row, label in enumerate(labels.tolist()):
         images[row, 0, :, 2 * label : 2 * label + 2] += 1
     return LabelledImages(images, labels, CLASSES)
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name a case without the address of a function in it, which differs between processes."""
+    named = repr(val)
+    return re.sub(r" at 0x[0-9a-f]+", "", named) if " at 0x" in named else None
 
 
 @pytest.fixture

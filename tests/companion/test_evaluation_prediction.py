@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset, TensorDataset
 
 from companion import LabelledImages, predict, small_cnn
-from companion.evaluation import batches, device_of, evaluating
+from companion.inputs import batches, device_of
+from companion.states import evaluating
 
 
 class Awkward(nn.Module):

@@ -13,17 +13,20 @@ import companion
 
 PACKAGE = Path(companion.__file__).parent
 FLOORS = {  # a new room goes here
-    "labels": 0,
-    "networks": 0,
-    "datasets": 1,
-    "sampling": 1,
-    "evaluation": 2,
-    "training": 3,
-    "unknowns": 3,
-    "heads": 3,
-    "replicas": 4,
-    "teaching": 4,
-    "learning_rate": 5,
+    "findings": 0,
+    "inputs": 0,
+    "states": 0,
+    "labels": 1,
+    "networks": 1,
+    "datasets": 2,
+    "sampling": 2,
+    "evaluation": 3,
+    "heads": 4,
+    "training": 4,
+    "unknowns": 4,
+    "replicas": 5,
+    "learning_rate": 6,
+    "teaching": 6,
 }
 MODULES = {
     ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): file

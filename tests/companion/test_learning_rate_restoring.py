@@ -19,7 +19,7 @@ from torch.utils.data import (
 )
 
 from companion import LabelledImages, balanced_sampler, range_test, small_cnn
-from companion.learning_rate.restoring import all_restored, reseed
+from companion.states import everything_kept, reseed_loader
 
 
 def generator() -> torch.Generator:
@@ -315,7 +315,7 @@ def test_seeds_do_not_share_the_epochs_of_a_sampler(patches: LabelledImages) -> 
     loader = LOADERS["balanced sampler"](patches)
     epochs = []
     for seed in (0, 1, 2):
-        reseed(loader, seed, 100)
+        reseed_loader(loader, seed, apart=100)
         epochs.append(loader.sampler.epoch)
     assert epochs == [0, 100, 200]
 
@@ -325,7 +325,7 @@ def test_without_an_optimiser_or_a_loader_the_rest_is_restored(
 ) -> None:
     model = make_model()
     before = snapshot(model, patches)
-    with all_restored(model, None, patches):
+    with everything_kept(model, loaders=[patches]):
         model.eval()
         nn.init.ones_(model.get_parameter("head.weight"))
         model.get_buffer("passes").fill_(7)

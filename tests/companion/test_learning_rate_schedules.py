@@ -176,7 +176,7 @@ class TestRates:
         assert found.given == (0.1, 0.02)
         assert found.error is None
 
-    @pytest.mark.parametrize("lr", [0.3, 1, [0.3], (0.3, 0.1, 0.2)], ids=str)
+    @pytest.mark.parametrize("lr", [0.3, 1, [0.3], (0.3, 0.1, 0.2)])
     def test_a_group_for_each_rate(self, lr: Any) -> None:
         found = simulate_schedule(lambda o: ExponentialLR(o, 0.5), steps=3, lr=lr)
         given = tuple(lr) if isinstance(lr, (list, tuple)) else (lr,)
@@ -506,7 +506,7 @@ class TestRefusals:
         with pytest.raises(ValueError, match="lr must be positive and finite; received"):
             simulate_schedule(lambda o: StepLR(o, 5), steps=10, lr=lr)
 
-    @pytest.mark.parametrize("given", ["cosine", 3, None, lambda optimiser: None], ids=str)
+    @pytest.mark.parametrize("given", ["cosine", 3, None, lambda optimiser: None])
     def test_what_is_no_scheduler(self, given: Any) -> None:
         with pytest.raises(TypeError, match=r"or a function from an optimiser to one; received"):
             simulate_schedule(given, steps=10)

@@ -526,7 +526,6 @@ class TestRefusals:
             ({"sampler": lambda seed: []}, "samplers must draw positions in each epoch"),
             ({"sampler": lambda seed: iter([1, 2])}, "received none. An iterator ends after one"),
         ],
-        ids=str,
     )
     def test_refused_and_nothing_changed(
         self, patches: LabelledImages, snapshot: type[Any], options: dict[str, Any], message: str

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from companion import LabelledImages, fit_replicas, mlp, small_cnn
-from companion.networks import seeded
 from companion.replicas.chains import ELEMENTWISE, chain_of
 from companion.replicas.stacks import Stack
+from companion.states import seeded
 from replica_runs import SHORT, Tied, agreeing, assert_same_weights, perceptron
 
 CPU = torch.device("cpu")

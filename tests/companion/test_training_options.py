@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from companion import LabelledImages, fit
-from companion.training.options import distinct
+from companion.inputs import distinct
 
 
 class Endless(IterableDataset[Any]):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from companion import LabelledImages, NonFiniteLossError, fit, small_cnn
-from companion.training.protection import kept, own_randomness
+from companion.states import modes_kept, own_randomness, weights_kept
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def test_the_same_run_succeeds_after_an_error(patches: LabelledImages) -> None:
 class TestKeptOnError:
     def test_without_an_error_the_weights_may_change(self, model: nn.Module) -> None:
         modes = [module.training for module in model.modules()]
-        with kept(model, on_error_only=True):
+        with modes_kept(model), weights_kept(model, on_error_only=True):
             model.eval()
             nn.init.ones_(model.get_parameter("head.weight"))
         assert [module.training for module in model.modules()] == modes
@@ -190,7 +190,7 @@ class TestKeptOnError:
         before = snapshot(model)
 
         def spoil() -> None:
-            with kept(model, on_error_only=True):
+            with modes_kept(model), weights_kept(model, on_error_only=True):
                 model.eval()
                 nn.init.ones_(model.get_parameter("head.weight"))
                 raise ZeroDivisionError("spoilt")

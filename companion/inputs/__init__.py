@@ -1,0 +1,42 @@
+"""What comes from other people, read once: names, numbers, labels, logits, batches, models.
+
+One of the three lowest rooms: it imports nothing from the rest of the package.
+"""
+
+from companion.inputs.batches import BatchReader, HeldSet, Selector, batches, is_pair, out_of_order
+from companion.inputs.labels import IGNORE_INDEX, check_labels_fit, integer_labels
+from companion.inputs.logits import checked_logits, real_numbers
+from companion.inputs.models import device_of, dtype_of, refuse_lazy, trainable_parameters
+from companion.inputs.names import ClassName, brief, listed_names, plain, plain_names
+from companion.inputs.numbers import arrays_equal, distinct, positive_number, whole_number
+from companion.inputs.outputs import compute_logits, logits_of, moved
+
+__all__ = [
+    "IGNORE_INDEX",
+    "BatchReader",
+    "ClassName",
+    "HeldSet",
+    "Selector",
+    "arrays_equal",
+    "batches",
+    "brief",
+    "check_labels_fit",
+    "checked_logits",
+    "compute_logits",
+    "device_of",
+    "distinct",
+    "dtype_of",
+    "integer_labels",
+    "is_pair",
+    "listed_names",
+    "logits_of",
+    "moved",
+    "out_of_order",
+    "plain",
+    "plain_names",
+    "positive_number",
+    "real_numbers",
+    "refuse_lazy",
+    "trainable_parameters",
+    "whole_number",
+]

@@ -1,0 +1,62 @@
+"""What a model is asked before it is used: where it is, in what it computes, what may change."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn.parameter import UninitializedParameter
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Return the device of the model's first parameter or buffer, the CPU where it has none.
+
+    >>> device_of(nn.Linear(2, 2))
+    device(type='cpu')
+    """
+    for tensor in [*model.parameters(), *model.buffers()]:
+        return tensor.device
+    return torch.device("cpu")
+
+
+def dtype_of(model: nn.Module) -> torch.dtype:
+    """Return the floating-point type that the model computes in, float32 where it has none.
+
+    >>> dtype_of(nn.Linear(2, 2).double())
+    torch.float64
+    """
+    for tensor in [*model.parameters(), *model.buffers()]:
+        if tensor.is_floating_point():
+            return tensor.dtype
+    return torch.float32
+
+
+def refuse_lazy(model: nn.Module) -> None:
+    """Raise `TypeError` for a model with layers that have no shape yet, before any is touched.
+
+    >>> refuse_lazy(nn.Linear(2, 2))
+    """
+    tensors = [*model.named_parameters(), *model.named_buffers()]
+    lazy = [name for name, tensor in tensors if isinstance(tensor, UninitializedParameter)]
+    if lazy:
+        raise TypeError(
+            f"a model's layers need their shapes; {lazy[0]!r} is lazy and has none yet. Run a "
+            "batch through the model first."
+        )
+
+
+def trainable_parameters(model: nn.Module, purpose: str) -> list[nn.Parameter]:
+    """Return the parameters that may change, each once; `purpose` is what needs them.
+
+    Raises `ValueError` where every parameter is frozen, `TypeError` for a lazy model.
+
+    >>> len(trainable_parameters(nn.Linear(2, 2), "training"))
+    2
+    """
+    refuse_lazy(model)
+    found = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not found:
+        raise ValueError(
+            f"{purpose} needs a parameter that may change; every one is frozen. Thaw a part: "
+            "unfreeze(model.head)."
+        )
+    return found
