@@ -64,13 +64,14 @@ from companion.sampling import (
     shift_prior,
 )
 from companion.training import (
+    CheckpointError,
     History,
     NonFiniteLossError,
+    TrainingRun,
     default_device,
     epochs_for,
     fit,
     repeat,
-    trained_once,
 )
 from companion.unknowns import (
     Detection,
@@ -93,6 +94,7 @@ from companion.unknowns import (
 __all__ = [
     "AmbiguousHeadError",
     "BalancedSampler",
+    "CheckpointError",
     "DatasetUnavailableError",
     "Detection",
     "Draw",
@@ -114,6 +116,7 @@ __all__ = [
     "SimulatedSchedule",
     "Splits",
     "Sweep",
+    "TrainingRun",
     "UnknownLabelError",
     "WeightedLoss",
     "against_rest",
@@ -168,6 +171,5 @@ __all__ = [
     "small_cnn",
     "sweep",
     "threshold_keeping",
-    "trained_once",
     "unfreeze",
 ]

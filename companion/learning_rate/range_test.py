@@ -20,10 +20,9 @@ from companion.datasets import LabelledImages
 from companion.inputs import device_of, distinct, trainable_parameters
 from companion.learning_rate.sweeps import ascending_rates
 from companion.states import everything_kept, own_randomness, reseed_loader
-from companion.training import NonFiniteLossError
+from companion.training import Loss, NonFiniteLossError
 from companion.training.batching import training_batches
 from companion.training.devices import checked_device, shows_progress
-from companion.training.loop import Loss
 from companion.training.recipes import OptimizerFactory, optimizer_factory
 
 LEAST_FALL = 0.02  # of the first loss: less is noise

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from companion.datasets import LabelledImages
 from companion.inputs import device_of, trainable_parameters
 from companion.states import evaluating
-from companion.training.loop import Loss
+from companion.training import Loss
 
 
 def sharpness(

@@ -12,7 +12,7 @@ from torch.func import vmap
 from tqdm import tqdm
 
 from companion.datasets import LabelledImages
-from companion.inputs import distinct
+from companion.inputs import distinct, positive_number, whole_number
 from companion.labels import IGNORE_INDEX
 from companion.replicas.course import Course
 from companion.replicas.draws import Draws, Sampler, drawn_together
@@ -20,16 +20,16 @@ from companion.replicas.results import Replicas
 from companion.replicas.stacks import Stack
 from companion.replicas.updates import Update, update_like
 from companion.states import own_randomness
-from companion.training.batching import count_steps
-from companion.training.devices import checked_device, shows_progress
-from companion.training.loop import Loss
-from companion.training.options import check_options
-from companion.training.recipes import (
+from companion.training import (
+    Loss,
     OptimizerFactory,
     Schedule,
+    checked_device,
+    count_batches,
     optimizer_factory,
-    schedule_function,
+    shows_progress,
 )
+from companion.training.schedules import SCHEDULES
 
 
 @dataclass(frozen=True)
@@ -97,15 +97,23 @@ def fit_replicas(
     rates = distinct([lrs] if isinstance(lrs, (int, float)) else lrs, "learning rate", "1e-3")
     names = distinct(seeds, "seed", "range(5)")
     for lr in rates:
-        check_options(train, validation, epochs, lr, batch_size, None, None, "float32")
+        positive_number(lr, "lr")
+    whole_number(epochs, "epochs")
     update, own_rates = update_like(optimizer_factory(optimizer), rates)
     target = checked_device(device)
     train = train.to(target)
     stack = Stack(_built(build, names, target) * len(rates), target)
     draws = [Draws(len(train), sampler, seed) for seed in names]
     along = torch.tensor(own_rates, device=target).repeat_interleave(len(names))[:, None]
-    total = epochs * count_steps(train, draws[0].sampler, batch_size)
-    recipe = _Recipe(update, schedule_function(schedule), loss, along, total, batch_size)
+    total = epochs * count_batches(train, draws[0].sampler, batch_size)
+    recipe = _Recipe(
+        update,
+        SCHEDULES.get(schedule, schedule),
+        loss,
+        along,
+        total,
+        batch_size,
+    )
     course = Course(stack, None if validation is None else validation.to(target))
     show = shows_progress() if progress is None else progress
     for _ in tqdm(range(epochs), desc="epochs", disable=not show, delay=2, leave=False):

@@ -21,9 +21,11 @@ from companion.states.randomness import (
     reseed_loader,
     seeded,
 )
+from companion.states.streams import RandomStream
 from companion.states.together import everything_kept
 
 __all__ = [
+    "RandomStream",
     "Weights",
     "evaluating",
     "everything_kept",

@@ -1,25 +1,22 @@
-"""Training: one loop, its history, and the same run repeated over seeds.
+"""Training: a run and its epochs, its history, and the same run repeated over seeds.
 
-Imports `labels`, `datasets` and `evaluation`, and nothing above them.
+Imports `evaluation` and what is below it.
 """
 
-from companion.training.batching import count_steps, epochs_for, positions, training_batches
-from companion.training.caching import trained_once
+from companion.training.batching import count_batches, epochs_for, positions, training_batches
+from companion.training.checkpoints import CheckpointError, read_checkpoint, write_checkpoint
 from companion.training.devices import checked_device, default_device, shows_progress
+from companion.training.errors import NonFiniteLossError
 from companion.training.history import Epoch, History
-from companion.training.loop import Loss, NonFiniteLossError, fit
-from companion.training.options import check_options
-from companion.training.recipes import (
-    OptimizerFactory,
-    Schedule,
-    Scheduler,
-    SchedulerFactory,
-    optimizer_factory,
-    scheduler_factory,
-)
+from companion.training.loop import fit
+from companion.training.recipes import OptimizerFactory, optimizer_factory
 from companion.training.repetition import repeat
+from companion.training.run import TrainingRun
+from companion.training.schedules import Schedule, Scheduler, SchedulerFactory, scheduler_factory
+from companion.training.steps import Loss
 
 __all__ = [
+    "CheckpointError",
     "Epoch",
     "History",
     "Loss",
@@ -28,17 +25,18 @@ __all__ = [
     "Schedule",
     "Scheduler",
     "SchedulerFactory",
-    "check_options",
+    "TrainingRun",
     "checked_device",
-    "count_steps",
+    "count_batches",
     "default_device",
     "epochs_for",
     "fit",
     "optimizer_factory",
     "positions",
+    "read_checkpoint",
     "repeat",
     "scheduler_factory",
     "shows_progress",
-    "trained_once",
     "training_batches",
+    "write_checkpoint",
 ]

@@ -3,40 +3,100 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sized
+from itertools import islice
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
-from companion.datasets import LabelledImages
-from companion.inputs import batches
+from companion.inputs import (
+    BatchReader,
+    HeldSet,
+    batches,
+    integer_labels,
+    is_pair,
+    plain,
+    whole_number,
+)
+
+
+class TensorPair:
+    """Inputs and labels that are held as two tensors, to be drawn from like `LabelledImages`."""
+
+    def __init__(self, inputs: Any, labels: Any) -> None:
+        self.images = torch.as_tensor(inputs)
+        self.labels = integer_labels(labels, rows=len(self.images))
+
+    def to(self, device: torch.device) -> TensorPair:
+        """Return the pair on a device."""
+        return TensorPair(self.images.to(device), self.labels.to(device))
+
+    def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return inputs and labels of these rows."""
+        return self.images[rows], self.labels[rows]
+
+
+def held(data: Any) -> Any:
+    """Return data that are held as tensors as a set that gives batches, anything else as it is.
+
+    >>> held((torch.zeros(3, 2), torch.tensor([0, 1, 1]))).labels
+    tensor([0, 1, 1])
+    """
+    return TensorPair(*data) if is_pair(data) else data
 
 
 def training_batches(
-    data: LabelledImages | DataLoader,
+    data: Any,
     sampler: Iterable[int] | None,
     order: torch.Generator,
     batch_size: int,
     device: torch.device,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the batches of one epoch, on the device, in an order drawn from `order`."""
-    if isinstance(data, LabelledImages):
-        rows = positions(len(data), sampler, order).to(device)
-        for chosen in rows.split(batch_size) if len(rows) else ():
-            yield data.images[chosen], data.labels[chosen]
+    *,
+    reader: BatchReader | None = None,
+    most: int | None = None,
+) -> Iterator[tuple[Any, Tensor]]:
+    """Yield the batches of one epoch, in an order drawn from `order`; at most `most` of them.
+
+    Positions of what is held are on the device; what a loader gives is where it is.
+
+    >>> pair = TensorPair(torch.zeros(5, 2), torch.arange(5))
+    >>> order, cpu = torch.Generator().manual_seed(0), torch.device("cpu")
+    >>> [len(labels) for _, labels in training_batches(pair, None, order, 2, cpu)]
+    [2, 2, 1]
+    """
+    if isinstance(data, HeldSet):
+        rows = positions(len(data.labels), sampler, order).to(device)
+        parts = rows.split(batch_size) if len(rows) else ()
+        yield from (data.batch(chosen) for chosen in islice(parts, most))
     else:
-        for images, labels in batches(data, batch_size):
-            yield on_device(images, labels, device)
+        yield from islice(batches(data, batch_size, reader=reader), most)
 
 
 def positions(count: int, sampler: Iterable[int] | None, order: torch.Generator) -> Tensor:
     """Return the positions of one epoch in `count` images: a permutation, or what is drawn.
 
-    Raises `ValueError` for a sampler that was made for other data.
+    Raises `TypeError` for what is no position, a mask among it, `ValueError` for a sampler that
+    was made for other data.
+
+    >>> positions(3, [2, 2, 0], torch.Generator())
+    tensor([2, 2, 0])
     """
     if sampler is None:
         return torch.randperm(count, generator=order)
-    rows = torch.as_tensor(list(sampler), dtype=torch.int64)
+    drawn = sampler if isinstance(sampler, Tensor) else [plain(row) for row in sampler]
+    if not isinstance(drawn, Tensor) and any(type(row) is not int for row in drawn):
+        wrong = next(row for row in drawn if type(row) is not int)
+        raise TypeError(
+            f"a sampler yields positions, which are whole numbers; received {wrong!r}. Of a mask "
+            "take mask.nonzero().flatten()."
+        )
+    rows = torch.as_tensor(drawn if len(drawn) else torch.empty(0, dtype=torch.int64))
+    if rows.is_floating_point() or rows.dtype == torch.bool or rows.dim() != 1:
+        raise TypeError(
+            f"a sampler yields positions, integers (N,); received {rows.dtype} of shape "
+            f"{tuple(rows.shape)}. Of a mask take mask.nonzero().flatten()."
+        )
+    rows = rows.to("cpu", torch.int64)
     made_for = getattr(sampler, "items", count)
     beyond = rows[(rows < 0) | (rows >= count)]
     if len(beyond) or made_for != count:
@@ -48,46 +108,72 @@ def positions(count: int, sampler: Iterable[int] | None, order: torch.Generator)
     return rows
 
 
-def on_device(images: Tensor, labels: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return a loader's batch on the device; raise `TypeError` for types that would mislead."""
-    if not images.is_floating_point():
-        raise TypeError(
-            f"images must be floating point; the loader gives {images.dtype}. "
-            "Scale in the data set: images.float() / 255."
-        )
-    if labels.is_floating_point() or labels.dtype == torch.bool:
-        raise TypeError(
-            f"labels must be integer indices; the loader gives {labels.dtype}. "
-            "Encode them in the data set, with LabelMap.encode or labels.long()."
-        )
-    return images.to(device, non_blocking=True), labels.to(device, torch.int64, non_blocking=True)
-
-
-def epochs_for(data: LabelledImages, steps: int, *, batch_size: int = 128) -> int:
+def epochs_for(data: Any, steps: int, *, batch_size: int | None = None) -> int:
     """Return the number of epochs in which training takes at least that many steps.
 
-    With it sets of different size train equally long. Raises `ValueError` for numbers below 1.
+    With it sets of different size train equally long. `data` is whatever `fit` takes;
+    `batch_size` is 128 for what is held as tensors, and a loader's own, which it then may not
+    contradict. Raises `ValueError` for numbers below 1 and a batch size that would be ignored,
+    `TypeError` for a loader without a length.
 
     >>> from companion import digits
     >>> epochs_for(digits(), 200, batch_size=64)
     8
     """
-    if steps < 1 or batch_size < 1:
+    steps = whole_number(steps, "steps")
+    data = held(data)
+    if not isinstance(data, HeldSet) and batch_size is not None:
         raise ValueError(
-            f"steps and batch_size must be at least 1; received {steps} and {batch_size}."
+            f"a loader has its own batch size, so {batch_size} would be ignored. Leave it out."
         )
-    return -(-steps * batch_size // len(data))
+    if not isinstance(data, HeldSet):
+        return -(-steps // max(1, count_batches(data, None, 1)))
+    size = 128 if batch_size is None else whole_number(batch_size, "batch_size")
+    return -(-steps * size // len(data.labels))
 
 
-def count_steps(data: LabelledImages | DataLoader, sampler: Iterable[int] | None, size: int) -> int:
-    """Return the number of steps in an epoch, which schedules need to know beforehand."""
-    if isinstance(data, LabelledImages):
-        drawn = len(sampler) if isinstance(sampler, Sized) else len(data)
-        return -(-drawn // size)
+def count_batches(
+    data: Any, sampler: Iterable[int] | None, batch_size: int, *, given: int | None = None
+) -> int:
+    """Return the number of batches in an epoch, which schedules need to know beforehand.
+
+    `given` is what somebody says who knows. Raises `TypeError` where nothing says.
+
+    >>> count_batches([None] * 7, None, 128)
+    7
+    """
+    if isinstance(data, HeldSet):
+        drawn = len(sampler) if isinstance(sampler, Sized) else len(data.labels)
+        found = -(-drawn // batch_size)
+        return found if given is None else min(found, given)
+    if given is not None:
+        return given
     try:
         return len(data)
     except TypeError as error:
         raise TypeError(
             "training data must know their number of batches, so that the schedule can end with "
-            "them; this loader has no length. Give its data set a __len__."
+            "them; this loader has no length. Give its data set a __len__, or pass "
+            "steps_per_epoch=, the number of batches that make an epoch."
         ) from error
+
+
+def last_batch_size(data: Any, sampler: Iterable[int] | None, batch_size: int) -> int | None:
+    """Return how many images the last batch of an epoch has, None where nothing says.
+
+    >>> last_batch_size(TensorPair(torch.zeros(5, 1), torch.zeros(5).long()), None, 2)
+    1
+    """
+    if isinstance(data, HeldSet):
+        count: Any = len(sampler) if isinstance(sampler, Sized) else len(data.labels)
+        size: Any = batch_size
+    else:
+        size = getattr(data, "batch_size", None)
+        rows = getattr(data, "sampler", None)
+        if type(size) is not int or getattr(data, "drop_last", True) or not isinstance(rows, Sized):
+            return None
+        try:
+            count = len(rows)
+        except TypeError:
+            return None
+    return (count % size or size) if count else None

@@ -1,90 +1,88 @@
-"""The training loop."""
+"""Training in one call."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from companion.datasets import LabelledImages
-from companion.inputs import batches, trainable_parameters
-from companion.labels import IGNORE_INDEX
-from companion.states import evaluating, modes_kept, own_randomness, weights_kept
-from companion.training.batching import count_steps, on_device, training_batches
-from companion.training.devices import checked_device, shows_progress
-from companion.training.history import Epoch, History
-from companion.training.options import PRECISIONS, check_options
-from companion.training.recipes import (
-    OptimizerFactory,
-    Schedule,
-    optimizer_factory,
-    schedule_function,
-)
-
-Loss = Callable[[Tensor, Tensor], Tensor]
-
-
-class NonFiniteLossError(ArithmeticError):
-    """A loss that became NaN or infinite: when, and at which learning rate."""
-
-
-@dataclass(frozen=True)
-class _Recipe:
-    """How each step computes: what stays the same over all epochs of a run."""
-
-    loss: Loss
-    augment: Callable[[Tensor], Tensor] | None
-    device: torch.device
-    precision: torch.dtype | None
-    batch_size: int
-    classes: int | None
+from companion.inputs import Selector
+from companion.training.devices import shows_progress
+from companion.training.history import History
+from companion.training.monitors import Monitor
+from companion.training.recipes import OptimizerFactory
+from companion.training.run import TrainingRun
+from companion.training.schedules import Schedule, SchedulerFactory
+from companion.training.steps import Loss
 
 
 def fit(
     model: nn.Module,
-    train: LabelledImages | DataLoader,
+    train: Any,
     *,
-    validation: LabelledImages | DataLoader | None = None,
+    validation: Any = None,
     epochs: int,
     lr: float,
     batch_size: int | None = None,
     optimizer: str | OptimizerFactory = "adamw",
-    schedule: str | Schedule = "one-cycle",
+    schedule: str | Schedule | SchedulerFactory = "one-cycle",
+    schedule_every: str = "step",
     loss: Loss = F.cross_entropy,
     sampler: Iterable[int] | None = None,
     augment: Callable[[Tensor], Tensor] | None = None,
+    monitor: Monitor = "accuracy",
     patience: int | None = None,
     seed: int = 0,
     device: torch.device | str | None = None,
     precision: str = "float32",
+    clip_norm: float | None = None,
+    accumulate: int = 1,
+    steps_per_epoch: int | None = None,
+    inputs: Selector = None,
+    labels: Selector = None,
+    checkpoint: str | Path | None = None,
+    on_epoch: Callable[[TrainingRun], None] | None = None,
     progress: bool | None = None,
 ) -> History:
-    """Train a model in place, keep the epoch with the best validation accuracy, return the history.
+    """Train a model in place, keep the best epoch on validation, return the history.
 
-    A `LabelledImages` is moved to the device once and its batches are indexed there (`batch_size`
-    128 unless given, drawn without replacement or by `sampler`, an iterable of positions); a
-    `DataLoader` decides on batches itself. `optimizer` is "adamw", "adam", "sgd" or a function of
-    (parameters, lr); `schedule` "one-cycle", "cosine", "constant" or a function of (step, total)
-    to a factor; `loss` a mean over the batch, of (logits, labels). `augment` maps a training
-    batch to one of the same shape. `patience` stops after that many epochs without a better
-    validation accuracy. Averages weigh each labelled image alike, and a label of −100 is none,
-    as for cross-entropy. `precision` other than "float32" is autocast; weights stay float32.
+    Data. `train` and `validation` are a `LabelledImages`, a pair (inputs, labels) of tensors, or
+    any iterable of batches. What is held as tensors is moved to the device once and its batches
+    are indexed there (`batch_size` 128 unless given, drawn without replacement or by `sampler`, an
+    iterable of positions); a loader decides on batches itself. `inputs` and `labels` say where
+    they are in a batch that is neither a pair nor has the usual keys (see `BatchReader`).
+    `steps_per_epoch` ends an epoch of a loader that has no end or no length. `augment` maps a
+    training batch to one of the same shape. A label of −100 is none, as for cross-entropy, and
+    averages weigh each labelled image alike.
+
+    Steps. `optimizer` is "adamw", "adam", "sgd", a class of `torch.optim` or a function of
+    (parameters, lr). `schedule` is "one-cycle", "cosine", "constant", a function of (step, total)
+    to a factor, or of the optimiser to a torch scheduler; it moves on `schedule_every` "step" or
+    "epoch", of which it then counts. `loss` is a mean over the batch, of (logits, labels).
+    `clip_norm` limits the norm of the gradient, `accumulate` makes one step of so many batches,
+    as if they were one. `precision` "bfloat16" or "float16" is autocast, the latter with a loss
+    scaler; weights stay float32.
+
+    Epochs. `monitor` decides which is best: "accuracy", "loss", another number of the `Report`,
+    or a function of the report; `patience` stops after that many epochs without a better one.
+    `checkpoint` is a file that is written after each epoch and resumed from where it is there:
+    what comes out is bit for bit the run that was not interrupted (but for workers that keep
+    random states of their own). `on_epoch` is called with the `TrainingRun` after each epoch.
 
     Mutated: the model's weights and, where it was elsewhere, its device. Its train/eval modes,
-    module by module, and the global random state are as before; the same seed gives the same
-    weights on the same machine. After an error or an interruption the weights are as before too.
+    module by module, its gradients and the global random state are as before; the same seed gives
+    the same weights on the same machine. What raises before the first epoch is complete leaves the
+    weights as they were; later they are those of the best epoch so far, the error says which, and
+    its `history` has the figures up to there. An interruption is such an error.
 
-    Raises `ValueError` for a rate or a number of epochs that is not positive, an option that
-    would be ignored, data that yield nothing, a validation set with another label map and a
-    head with fewer outputs than there are classes, a model with every parameter frozen;
-    `TypeError` for integer images; `NonFiniteLossError` for a loss that is NaN or infinite.
+    Raises `ValueError` and `TypeError` for options and data that are wrong, contradict each other
+    or would be ignored, before the first step; `NonFiniteLossError` for a loss or weights that
+    become NaN or infinite; `CheckpointError` for a checkpoint of another run.
 
     >>> from companion import digits, small_cnn
     >>> train, validation = digits().split([0.8, 0.2], seed=0)
@@ -92,143 +90,23 @@ def fit(
     >>> history.best_epoch.validation_accuracy > 0.5
     True
     """
-    check_options(train, validation, epochs, lr, batch_size, sampler, patience, precision)
-    build, factor = optimizer_factory(optimizer), schedule_function(schedule)
-    target = checked_device(device)
-    classes = len(train.classes) if isinstance(train, LabelledImages) else None
-    recipe = _Recipe(loss, augment, target, PRECISIONS[precision], batch_size or 128, classes)
-    if isinstance(train, LabelledImages):
-        train = train.to(target)
-    if isinstance(validation, LabelledImages):
-        validation = validation.to(target)
-    total = max(1, epochs * count_steps(train, sampler, recipe.batch_size))
+    run = TrainingRun(
+        model, train, validation=validation, epochs=epochs, lr=lr, batch_size=batch_size,
+        optimizer=optimizer, schedule=schedule, schedule_every=schedule_every, loss=loss,
+        sampler=sampler, augment=augment, monitor=monitor, patience=patience, seed=seed,
+        device=device, precision=precision, clip_norm=clip_norm, accumulate=accumulate,
+        steps_per_epoch=steps_per_epoch, inputs=inputs, labels=labels,
+    )  # fmt: skip
     show = shows_progress() if progress is None else progress
-    with modes_kept(model), weights_kept(model, on_error_only=True), own_randomness(seed, target):
-        model.to(target)
-        history, best_state = History(), copy.deepcopy(model.state_dict())
-        order = torch.Generator().manual_seed(seed)
-        trainable = trainable_parameters(model, "training")
-        stepper = build(trainable, lr)
-        scheduler = LambdaLR(stepper, lambda step: factor(step, total))
-        for epoch in tqdm(range(epochs), desc="epochs", disable=not show, delay=2, leave=False):
-            source = training_batches(train, sampler, order, recipe.batch_size, target)
-            trained = _train_epoch(model, source, scheduler, recipe, epoch)
-            scored = _score(model, validation, recipe) if validation is not None else (None, None)
-            history.epochs.append(Epoch(*trained, *scored))
-            if validation is None or _improved(history):
-                history.best = len(history) - 1
-                best_state = copy.deepcopy(model.state_dict())
-            elif patience is not None and len(history) - 1 - history.best >= patience:
-                history.stopped_early = True
-                break
-        _refuse_non_finite(best_state)
-        model.load_state_dict(best_state)
-    return history
-
-
-def _train_epoch(
-    model: nn.Module,
-    source: Iterator[tuple[Tensor, Tensor]],
-    scheduler: LambdaLR,
-    recipe: _Recipe,
-    epoch: int,
-) -> tuple[float, float, float]:
-    """Train for one epoch; return loss and accuracy, each image weighted alike, and the rate."""
-    model.train()
-    optimizer = scheduler.optimizer
-    losses, sizes, rates = [], [], []
-    # Counted on the device: reading a number back at every step would make a GPU wait.
-    right = torch.zeros((), device=recipe.device, dtype=torch.int64)
-    for images, labels in source:
-        if recipe.augment is not None:
-            images = recipe.augment(images)
-        logits, value = _forward(model, images, labels, recipe)
-        optimizer.zero_grad(set_to_none=True)
-        value.backward()
-        rates.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        scheduler.step()
-        losses.append(value.detach())
-        sizes.append((labels != IGNORE_INDEX).sum())
-        right += (logits.detach().argmax(1) == labels).sum()
-    if not losses:
-        raise ValueError(
-            f"training data must yield a batch in each epoch; received none in epoch {epoch + 1}. "
-            "Look at the length of the loader or sampler; an iterator ends after one epoch."
+    with run:
+        if checkpoint is not None and Path(checkpoint).exists():
+            run.resume(checkpoint)
+        bar = tqdm(
+            run, "epochs", epochs, initial=len(run.history), disable=not show, delay=2, leave=False
         )
-    values, weights = torch.stack(losses).double().cpu(), torch.stack(sizes).double().cpu()
-    if not bool(torch.isfinite(values).all()):
-        step = int((~torch.isfinite(values)).nonzero()[0])
-        raise NonFiniteLossError(
-            f"the loss must stay finite; it became {values[step].item()} in epoch {epoch + 1}, "
-            f"step {step + 1}, at learning rate {rates[step]:.3g}. Lower lr, or look for NaN in "
-            f"images and for batches with no label but {IGNORE_INDEX}, which means none. The "
-            "weights are as before the call."
-        )
-    if not weights.sum():
-        raise ValueError(
-            f"training data must yield a labelled image in each epoch; all labels of epoch "
-            f"{epoch + 1} are {IGNORE_INDEX}, which means none. Look at how they were encoded."
-        )
-    loss = ((values * weights).sum() / weights.sum()).item()
-    return loss, right.item() / weights.sum().item(), rates[-1]
-
-
-def _score(
-    model: nn.Module, data: LabelledImages | DataLoader, recipe: _Recipe
-) -> tuple[float, float]:
-    """Return loss and accuracy in evaluation mode, each image weighted alike."""
-    total, right, count = 0.0, 0, 0
-    with evaluating(model):
-        for images, labels in batches(data, 512):
-            images, labels = on_device(images, labels, recipe.device)
-            logits, value = _forward(model, images, labels, recipe)
-            counted = int((labels != IGNORE_INDEX).sum())
-            total += value.item() * counted if counted else 0.0
-            right += int((logits.argmax(1) == labels).sum())
-            count += counted
-    if not count:
-        raise ValueError(
-            "validation data must yield a labelled image; received none. Look at the loader."
-        )
-    return total / count, right / count
-
-
-def _forward(
-    model: nn.Module, images: Tensor, labels: Tensor, recipe: _Recipe
-) -> tuple[Tensor, Tensor]:
-    with torch.autocast(
-        recipe.device.type, dtype=recipe.precision, enabled=recipe.precision is not None
-    ):
-        logits = model(images)
-        if logits.dim() != 2 or len(logits) != len(labels):
-            raise ValueError(
-                f"a classifier returns logits of shape ({len(labels)}, classes); received "
-                f"{tuple(logits.shape)}. Flatten before the head."
-            )
-        if recipe.classes is not None and logits.shape[1] < recipe.classes:
-            # Found here, because on a GPU the loss would bring down the whole process.
-            raise ValueError(
-                f"the head needs an output for each of the {recipe.classes} classes; it has "
-                f"{logits.shape[1]}. Build it with len(train.classes), or use train.only(...)."
-            )
-        return logits, recipe.loss(logits, labels)
-
-
-def _refuse_non_finite(state: dict[str, Tensor]) -> None:
-    """Catch a last step that diverged, which no loss was computed after."""
-    broken = [name for name, values in state.items() if not bool(torch.isfinite(values).all())]
-    if broken:
-        raise NonFiniteLossError(
-            f"weights must stay finite; after the last step {', '.join(broken)} are not. "
-            "Lower lr. The weights are as before the call."
-        )
-
-
-def _improved(history: History) -> bool:
-    """Whether the newest epoch has a better validation accuracy than any before it."""
-    newest = len(history) - 1
-    if newest == 0:
-        return True
-    scores = [epoch.validation_accuracy or 0.0 for epoch in history.epochs]
-    return scores[newest] > scores[history.best]
+        for _ in bar:
+            if on_epoch is not None:
+                on_epoch(run)
+            if checkpoint is not None:
+                run.save(checkpoint)
+    return run.history

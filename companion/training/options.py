@@ -1,55 +1,100 @@
-"""Checks of what is passed to `fit`, before anything is touched."""
+"""The options of a run: what they are by default, and what they have to be."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
+import torch.nn.functional as F
+from torch import Tensor, nn
 
-from companion.datasets import LabelledImages
+from companion.inputs import BatchReader, HeldSet, Selector, dtype_of
+from companion.training import checks
+from companion.training.batching import count_batches, last_batch_size
+from companion.training.monitors import Monitor, check_monitor
+from companion.training.recipes import OptimizerFactory, optimizer_factory
+from companion.training.schedules import Schedule, SchedulerFactory, scheduler_factory
+from companion.training.steps import Loss, Recipe
 
-PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}  # float16 would need a loss scaler
 
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options of `fit`, which says what they mean."""
 
-def check_options(
-    train: LabelledImages | DataLoader,
-    validation: LabelledImages | DataLoader | None,
-    epochs: int,
-    lr: float,
-    batch_size: int | None,
-    sampler: Iterable[int] | None,
-    patience: int | None,
-    precision: str,
-) -> None:
-    """Raise `ValueError` or `TypeError` for options that are wrong or would be ignored."""
-    if not 0 < lr < math.inf:
-        raise ValueError(f"lr must be positive and finite; received {lr}. Try 1e-3 with AdamW.")
-    for name, value in {"epochs": epochs, "batch_size": batch_size, "patience": patience}.items():
-        if value is not None and (not isinstance(value, int) or value < 1):
-            raise ValueError(f"{name} must be a whole number of at least 1; received {value!r}.")
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision must be 'float32' or 'bfloat16'; received {precision!r}.")
-    if patience is not None and validation is None:
-        raise ValueError("patience watches the validation accuracy; pass validation= as well.")
-    if isinstance(train, LabelledImages):
-        if isinstance(validation, LabelledImages) and validation.label_map != train.label_map:
-            raise ValueError(
-                "train and validation must have one label map, or indices mean different "
-                f"classes; received {train.label_map} and {validation.label_map}. "
-                "Use only(train.classes), or read both with the same classes."
-            )
-        return
-    if not isinstance(train, DataLoader):
-        raise TypeError(
-            f"train must be a LabelledImages or a DataLoader; received {type(train).__name__}. "
-            "Wrap a Dataset in a DataLoader."
+    epochs: int
+    lr: float
+    validation: Any = None
+    batch_size: int | None = None
+    optimizer: str | OptimizerFactory = "adamw"
+    schedule: str | Schedule | SchedulerFactory = "one-cycle"
+    schedule_every: str = "step"
+    loss: Loss = F.cross_entropy
+    sampler: Iterable[int] | None = None
+    augment: Callable[[Tensor], Tensor] | None = None
+    monitor: Monitor = "accuracy"
+    patience: int | None = None
+    seed: int = 0
+    device: torch.device | str | None = None
+    precision: str = "float32"
+    clip_norm: float | None = None
+    accumulate: int = 1
+    steps_per_epoch: int | None = None
+    inputs: Selector = None
+    labels: Selector = None
+
+    def check(self, model: nn.Module, train: Any) -> None:
+        """Raise `ValueError` or `TypeError` for what is wrong, contradicts or would be ignored."""
+        checks.check_numbers(
+            self.validation,
+            epochs=self.epochs,
+            lr=self.lr,
+            batch_size=self.batch_size,
+            patience=self.patience,
+            accumulate=self.accumulate,
+            steps_per_epoch=self.steps_per_epoch,
+            clip_norm=self.clip_norm,
         )
-    options = {"batch_size": batch_size, "sampler": sampler}
-    ignored = [name for name, value in options.items() if value is not None]
-    if ignored:
-        raise ValueError(
-            f"a DataLoader has its own {' and '.join(ignored)}, so fit would ignore this one. "
-            "Set it where the loader is made."
+        checks.check_precision(self.precision, model)
+        checks.check_loss(self.loss)
+        check_monitor(self.monitor, validated=self.validation is not None)
+        checks.check_data(train, self.validation, batch_size=self.batch_size, sampler=self.sampler)
+        if self.schedule_every not in ("step", "epoch"):
+            raise ValueError(
+                "schedule_every says when a schedule moves on, 'step' or 'epoch'; received "
+                f"{self.schedule_every!r}."
+            )
+        optimizer_factory(self.optimizer)
+        scheduler_factory(self.schedule, 1)
+
+    @property
+    def rows(self) -> int:
+        """The number of images in a batch of what is held as tensors."""
+        return self.batch_size or 128
+
+    def batches_of(self, train: Any) -> int:
+        """Return the number of batches in an epoch."""
+        return count_batches(train, self.sampler, self.rows, given=self.steps_per_epoch)
+
+    def scheduler(self, train: Any) -> SchedulerFactory:
+        """Return the function that makes the run's scheduler."""
+        steps = -(-self.batches_of(train) // self.accumulate)
+        each = 1 if self.schedule_every == "epoch" else steps
+        return scheduler_factory(self.schedule, max(1, self.epochs * each))
+
+    def recipe(self, model: nn.Module, train: Any, device: torch.device) -> Recipe:
+        """Return how each step computes."""
+        label_map = getattr(train, "label_map", None) if isinstance(train, HeldSet) else None
+        return Recipe(
+            loss=self.loss.to(device) if isinstance(self.loss, nn.Module) else self.loss,
+            augment=self.augment,
+            device=device,
+            dtype=dtype_of(model),
+            precision=checks.PRECISIONS[self.precision],
+            clip_norm=self.clip_norm,
+            accumulate=self.accumulate,
+            classes=None if label_map is None else len(label_map),
+            reader=BatchReader(self.inputs, self.labels),
+            last_of_one=last_batch_size(train, self.sampler, self.rows) == 1,
         )

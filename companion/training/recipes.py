@@ -1,24 +1,16 @@
-"""Optimisers and schedules by name, or built by the caller."""
+"""Optimisers by name, or built by the caller."""
 
 from __future__ import annotations
 
-import inspect
-import math
 from collections.abc import Callable, Iterable
-from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 T = TypeVar("T")
 OptimizerFactory = Callable[[Iterable[nn.Parameter], float], Optimizer]
-Schedule = Callable[[int, int], float]
-"""From (step, total steps) to the factor that multiplies the learning rate."""
-Scheduler = LRScheduler | ReduceLROnPlateau
-SchedulerFactory = Callable[[Optimizer], Scheduler]
 
 
 def sgd(parameters: Iterable[nn.Parameter], lr: float) -> Optimizer:
@@ -36,124 +28,29 @@ def adamw(parameters: Iterable[nn.Parameter], lr: float) -> Optimizer:
     return torch.optim.AdamW(parameters, lr=lr)
 
 
-def constant(step: int, total: int) -> float:
-    """Keep the rate."""
-    return 1.0
-
-
-def cosine(step: int, total: int) -> float:
-    """Fall along half a cosine from 1 to 0.
-
-    >>> [round(cosine(step, 4), 2) for step in range(5)]
-    [1.0, 0.85, 0.5, 0.15, 0.0]
-    """
-    return 0.5 * (1 + math.cos(math.pi * step / total))
-
-
-def one_cycle(step: int, total: int, *, warm_up: float = 0.3) -> float:
-    """Rise linearly for the first 30 % of the steps, then fall along half a cosine.
-
-    Source of the shape: Smith and Topin, "Super-Convergence", 2019.
-
-    >>> [round(one_cycle(step, 10), 2) for step in (0, 2, 3, 10)]
-    [0.25, 0.75, 1.0, 0.0]
-    """
-    rising = max(1, round(total * warm_up))
-    if step < rising:
-        return (step + 1) / (rising + 1)
-    return cosine(step - rising, max(1, total - rising))
-
-
 OPTIMIZERS: dict[str, OptimizerFactory] = {"adamw": adamw, "adam": adam, "sgd": sgd}
-SCHEDULES: dict[str, Schedule] = {"one-cycle": one_cycle, "cosine": cosine, "constant": constant}
 
 
 def optimizer_factory(chosen: str | OptimizerFactory) -> OptimizerFactory:
-    """Return the factory of that name, or the factory given."""
-    return _chosen(chosen, OPTIMIZERS, "optimizer", "a function of (parameters, lr)")
+    """Return the factory of that name, or the factory given: a function of (parameters, lr).
 
+    Torch's own classes are such functions. Raises `ValueError` for an unknown name, `TypeError`
+    for an optimiser that is made already and for what is no function.
 
-def schedule_function(chosen: str | Schedule) -> Schedule:
-    """Return the schedule of that name, or the function given."""
-    return _chosen(chosen, SCHEDULES, "schedule", "a function of (step, total) to a factor")
-
-
-def scheduler_factory(chosen: Any, total: int) -> SchedulerFactory:
-    """Return a function from an optimiser to its scheduler, for a run of `total` steps.
-
-    `chosen` is a name; a function of (step, total) to the factor that multiplies each group's
-    rate; or a function of the optimiser alone to one of torch's schedulers. The last two are told
-    apart by the number of arguments that they need.
-
-    Raises `ValueError` for an unknown name, `TypeError` for a scheduler that is made already and
-    for what is no such function; the result raises `TypeError` where the function makes no
-    scheduler, `ValueError` where it makes one for another optimiser, or a factor that is negative
-    or not finite.
-
-    >>> optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.5)
-    >>> scheduler = scheduler_factory("cosine", 10)(optimizer)
-    >>> type(scheduler).__name__, optimizer.param_groups[0]["lr"]
-    ('LambdaLR', 0.5)
+    >>> optimizer_factory(torch.optim.SGD)([nn.Parameter(torch.zeros(1))], 0.1).defaults["lr"]
+    0.1
     """
-    otherwise = "a function of (step, total) to a factor, or of the optimiser to a scheduler"
-    if isinstance(chosen, LRScheduler | ReduceLROnPlateau):
+    if isinstance(chosen, Optimizer):
         raise TypeError(
-            "a scheduler belongs to the optimiser that it was made for; received a "
-            f"{type(chosen).__name__}. Pass a function that makes it: lambda optimiser: "
-            f"{type(chosen).__name__}(optimiser, …)."
+            "an optimiser is made when the model is on its device; received a "
+            f"{type(chosen).__name__} that is made already. Pass a function that makes it: "
+            f"lambda parameters, lr: {type(chosen).__name__}(parameters, lr=lr)."
         )
-    function = _chosen(chosen, SCHEDULES, "schedule", otherwise)
-    if _arguments_needed(function) == 1:
-        return partial(_made_by, function)
-    return lambda optimizer: LambdaLR(optimizer, lambda step: _factor(function, step, total))
+    return chosen_from(chosen, OPTIMIZERS, "optimizer", "a function of (parameters, lr)")
 
 
-def _arguments_needed(function: Any) -> int:
-    """Return how many positional arguments a schedule must be given: one or two."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):  # written in C
-        return 2
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    needed = sum(p.default is p.empty for p in positional)
-    if any(p.kind is p.VAR_POSITIONAL for p in parameters) and needed < 2:
-        needed = 2
-    if needed not in (1, 2) or (isinstance(function, type) and needed != 1):
-        raise TypeError(
-            "schedule must be a function of (step, total) to a factor, or of the optimiser alone "
-            f"to a scheduler; received {getattr(function, '__name__', function)!r}, which needs "
-            f"{needed} arguments. Pass lambda optimiser: StepLR(optimiser, 30)."
-        )
-    return needed
-
-
-def _made_by(build: Any, optimizer: Optimizer) -> Scheduler:
-    made = build(optimizer)
-    if not isinstance(made, LRScheduler | ReduceLROnPlateau):
-        raise TypeError(
-            "a schedule of one argument maps the optimiser to one of torch's schedulers; it "
-            f"returned {type(made).__name__}. Pass lambda optimiser: StepLR(optimiser, 30), or a "
-            "function of (step, total) to a factor."
-        )
-    if made.optimizer is not optimizer:
-        raise ValueError(
-            "the function must make its scheduler for the optimiser that it is called with; "
-            "it made one for another. Pass lambda optimiser: StepLR(optimiser, 30)."
-        )
-    return made
-
-
-def _factor(function: Schedule, step: int, total: int) -> float:
-    factor = float(function(step, total))
-    if not 0 <= factor < math.inf:
-        raise ValueError(
-            f"a schedule's factor must be finite and at least 0; at step {step} of {total} it is "
-            f"{factor}. Look at what the function does beyond its last step."
-        )
-    return factor
-
-
-def _chosen(chosen: str | T, table: dict[str, T], what: str, otherwise: str) -> T:
+def chosen_from(chosen: str | T, table: dict[str, T], what: str, otherwise: str) -> T:
+    """Return what a table has under a name, or the function given in its place."""
     if isinstance(chosen, str):
         if chosen not in table:
             raise ValueError(

@@ -32,7 +32,7 @@ def test_the_best_epoch_is_the_one_it_points_to() -> None:
 
 
 def test_an_unknown_curve_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"one of train_loss, .*accuracy; received 'loss'"):
+    with pytest.raises(ValueError, match=r"one of train_loss, .*monitored; received 'loss'"):
         History([FIRST]).curve("loss")
 
 

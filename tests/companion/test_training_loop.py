@@ -311,7 +311,8 @@ class TestModes:
 
         model = nn.Sequential(Watch(), linear(3, inputs=36, seed=0)).eval()
         fit(model, patches, validation=patches, epochs=2, lr=0.01)
-        assert modes == [(True, True), (False, False)] * 2
+        # A batch of validation is tried before the first step.
+        assert modes == [(False, False)] + [(True, True), (False, False)] * 2
 
     def test_frozen_parameters_stay(self, patches: LabelledImages) -> None:
         model = mlp(3, inputs=36, hidden=(8,), seed=0)

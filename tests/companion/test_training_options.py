@@ -59,7 +59,7 @@ REFUSALS = [
     refused(
         lambda d: {"epochs": 0}, ValueError, "epochs must be .* at least 1; received 0", "epochs 0"
     ),
-    refused(lambda d: {"epochs": 1.5}, ValueError, r"epochs must be .*received 1\.5", "epochs 1.5"),
+    refused(lambda d: {"epochs": 1.5}, TypeError, r"epochs must be .*received 1\.5", "epochs 1.5"),
     refused(
         lambda d: {"batch_size": 0}, ValueError, "batch_size must be .*received 0", "batch size 0"
     ),
@@ -76,9 +76,9 @@ REFUSALS = [
         "patience without validation",
     ),
     refused(
-        lambda d: {"precision": "float16"},
+        lambda d: {"precision": "float8"},
         ValueError,
-        "must be 'float32' or 'bfloat16'; received 'float16'",
+        "must be one of 'float32', 'bfloat16', 'float16'; received 'float8'",
         "unknown precision",
     ),
     refused(
@@ -132,7 +132,7 @@ REFUSALS = [
     refused(
         lambda d: {"train": pairs(d)},
         TypeError,
-        "train must be a LabelledImages or a DataLoader; received TensorDataset. Wrap",
+        "train must be a LabelledImages or a DataLoader, .*; received TensorDataset. Wrap",
         "data set without loader",
     ),
     refused(
@@ -176,8 +176,8 @@ REFUSALS = [
     ),
     refused(
         lambda d: {"sampler": iter(range(6))},
-        ValueError,
-        "received none in epoch 2. .*an iterator ends after one epoch",
+        TypeError,
+        "must yield its positions anew in each epoch; .*an iterator ends after one epoch",
         "sampler for one epoch only",
     ),
     refused(

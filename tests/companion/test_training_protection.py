@@ -53,6 +53,17 @@ class Failing(Dataset[tuple[Tensor, Tensor]]):
         return torch.rand(1, 6, 6), torch.tensor(index % 3)
 
 
+def assert_trained_for_one_epoch(
+    model: nn.Module, data: LabelledImages, batch_size: int, lr: float = 0.01
+) -> None:
+    """The model has the weights of one epoch by itself, at a constant rate."""
+    alone = small_cnn(3, widths=(4,), dropout=0.5, seed=0)
+    next(m for m in alone.modules() if isinstance(m, nn.BatchNorm2d)).eval()
+    fit(alone, data, epochs=1, lr=lr, batch_size=batch_size, schedule="constant")
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, alone.state_dict()[name]), name
+
+
 @pytest.mark.parametrize(
     ("bad", "seen"), [(float("nan"), "nan"), (float("inf"), "inf")], ids=["nan", "inf"]
 )
@@ -63,8 +74,9 @@ def test_a_loss_that_is_not_finite_says_where(
     with pytest.raises(
         NonFiniteLossError,
         match=rf"must stay finite; it became {seen} in epoch 2, step 3, at learning rate 0\.01\. "
-        r"Lower lr, or look for NaN in images and for batches .*\. The weights are as before",
-    ):
+        r"Lower lr, or look for NaN in images and for batches .*\. The model has the weights of "
+        r"epoch 1, the best of the 1 that were complete",
+    ) as caught:
         fit(
             model,
             patches,
@@ -74,7 +86,9 @@ def test_a_loss_that_is_not_finite_says_where(
             schedule="constant",
             loss=at_call(7, lambda value: value * bad),  # four steps an epoch
         )
-    before.check()
+    before.check(weights=False)
+    assert len(caught.value.history) == 1  # type: ignore[attr-defined]
+    assert_trained_for_one_epoch(model, patches, batch_size=16)
 
 
 def test_images_that_are_nan_are_found_in_a_loader(
@@ -101,24 +115,44 @@ def test_a_rate_far_too_high_is_named(patches: LabelledImages, snapshot: type[An
             schedule="constant",
             loss=lambda logits, labels: (logits**2).mean(),
         )
-    before.check()
+    before.check(weights=False)
 
 
-def test_an_interruption_gives_everything_back(
+def test_an_interruption_keeps_the_best_epoch_so_far(
     patches: LabelledImages, model: nn.Module, snapshot: type[Any]
 ) -> None:
     before = snapshot(model, patches)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as caught:
         fit(
             model,
             patches,
             validation=patches,
             epochs=3,
-            lr=0.1,
+            lr=0.01,
             batch_size=16,
-            loss=at_call(7, interrupt),
+            schedule="constant",
+            loss=at_call(8, interrupt),  # one try, four steps, one validation, and then two steps
         )
+    before.check(weights=False)
+    assert any("epoch 1, the best of the 1" in note for note in caught.value.__notes__)
+    assert len(caught.value.history) == 1  # type: ignore[attr-defined]
+    assert_trained_for_one_epoch(model, patches, batch_size=16)
+
+
+def test_an_interruption_of_the_first_epoch_gives_everything_back(
+    patches: LabelledImages, model: nn.Module, snapshot: type[Any]
+) -> None:
+    before = snapshot(model, patches)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        fit(model, patches, epochs=3, lr=0.1, batch_size=16, loss=at_call(3, interrupt))
     before.check()
+    assert any("as before the call" in note for note in caught.value.__notes__)
+
+
+def test_gradients_are_as_before_an_error(patches: LabelledImages, model: nn.Module) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, patches, epochs=1, lr=0.1, batch_size=16, loss=at_call(3, interrupt))
+    assert [p.grad for p in model.parameters()] == [None] * len(list(model.parameters()))
 
 
 def test_an_error_while_validating_gives_everything_back(
@@ -126,7 +160,7 @@ def test_an_error_while_validating_gives_everything_back(
 ) -> None:
     before = snapshot(model, patches)
     with pytest.raises(KeyboardInterrupt):
-        # One training batch, then one validation batch.
+        # A batch tried, one training batch, then one validation batch.
         fit(
             model,
             patches,
@@ -134,7 +168,7 @@ def test_an_error_while_validating_gives_everything_back(
             epochs=3,
             lr=0.1,
             batch_size=60,
-            loss=at_call(4, interrupt),
+            loss=at_call(3, interrupt),
         )
     before.check()
     assert torch.is_grad_enabled()
@@ -149,7 +183,7 @@ def test_an_error_of_the_augmentation_gives_everything_back(
     def augment(images: Tensor) -> Tensor:
         calls.append(len(images))
         torch.rand(7)
-        if len(calls) == 3:
+        if len(calls) == 2:
             raise RuntimeError("lens cap on")
         return images.neg_()
 
@@ -158,13 +192,14 @@ def test_an_error_of_the_augmentation_gives_everything_back(
     before.check()
 
 
-def test_an_error_of_the_loader_gives_everything_back(
+def test_an_error_of_the_loader_keeps_the_epoch_before(
     model: nn.Module, snapshot: type[Any]
 ) -> None:
     before = snapshot(model)
-    with pytest.raises(OSError, match="disk gone"):
+    with pytest.raises(OSError, match="disk gone") as caught:
         fit(model, DataLoader(Failing(), batch_size=4), epochs=2, lr=0.1)
-    before.check()
+    before.check(weights=False)
+    assert any("epoch 1" in note for note in caught.value.__notes__)
 
 
 def test_the_same_run_succeeds_after_an_error(patches: LabelledImages) -> None:

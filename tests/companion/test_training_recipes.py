@@ -1,20 +1,17 @@
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 
 import pytest
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 
-from companion.training.recipes import (
-    OPTIMIZERS,
+from companion.training.recipes import OPTIMIZERS, optimizer_factory
+from companion.training.schedules import (
     SCHEDULES,
     Schedule,
     cosine,
     one_cycle,
-    optimizer_factory,
-    schedule_function,
 )
 
 
@@ -88,4 +85,3 @@ def test_optimizers_are_pytorchs(
 
 def test_functions_are_taken_as_they_are() -> None:
     assert optimizer_factory(OPTIMIZERS["sgd"]) is OPTIMIZERS["sgd"]
-    assert schedule_function(math.pow) is math.pow

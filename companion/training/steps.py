@@ -1,0 +1,235 @@
+"""One epoch of optimisation steps, and one pass of scoring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from companion.inputs import (
+    IGNORE_INDEX,
+    BatchReader,
+    HeldSet,
+    batches,
+    check_labels_fit,
+    compute_logits,
+    moved,
+)
+from companion.states import Weights, evaluating, randomness_kept
+from companion.training.checks import check_first_batch, check_loss_value
+from companion.training.errors import NonFiniteLossError
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+Batch = tuple[Any, Tensor]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How each step computes: what stays the same over all epochs of a run."""
+
+    loss: Loss
+    augment: Callable[[Tensor], Tensor] | None
+    device: torch.device
+    dtype: torch.dtype  # of the model, which inputs are given in
+    precision: torch.dtype | None
+    clip_norm: float | None
+    accumulate: int
+    classes: int | None
+    reader: BatchReader = field(default_factory=BatchReader)
+    last_of_one: bool = False
+
+    def autocast(self) -> Any:
+        """The context that a forward pass computes in."""
+        if self.precision is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self.precision)
+
+
+@dataclass
+class Machine:
+    """What takes the steps: a model, its optimiser, what moves its rate, and a loss scaler."""
+
+    model: nn.Module
+    optimizer: Optimizer
+    after_step: Callable[[], None]
+    scaler: torch.amp.GradScaler
+
+    def step(self, clip_norm: float | None) -> float:
+        """Take one step with the gradients there are; return the rate that it was taken at."""
+        groups = self.optimizer.param_groups
+        if clip_norm is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_([p for group in groups for p in group["params"]], clip_norm)
+        rate = float(groups[0]["lr"])
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.after_step()
+        return rate
+
+
+def train_epoch(
+    machine: Machine, source: Iterator[Batch], recipe: Recipe, epoch: int, data: Any
+) -> tuple[float, float, float]:
+    """Train for one epoch; return loss and accuracy, each image weighted alike, and the rate."""
+    model = machine.model.train()
+    losses: list[Tensor] = []
+    truths: list[Tensor] = []
+    answers: list[Tensor] = []
+    rates: list[float] = []
+    while group := list(islice(source, recipe.accumulate)):
+        machine.optimizer.zero_grad(set_to_none=True)
+        shares = _shares(group)
+        for (inputs, labels), share in zip(group, shares, strict=True):
+            if recipe.augment is not None:
+                inputs = recipe.augment(inputs)
+            inputs = moved(inputs, recipe.device, recipe.dtype)
+            first = not losses
+            if first:
+                _refuse_bytes(inputs)
+                everything = data.labels if isinstance(data, HeldSet) else labels
+                if recipe.last_of_one and isinstance(inputs, Tensor):
+                    _try_one(model, inputs, labels, recipe)
+            logits, value = forward(
+                model, inputs, labels, recipe, everything=everything if first else None
+            )
+            if first:
+                check_loss_value(value)
+            if share:
+                machine.scaler.scale(value if share == 1 else value * share).backward()
+            losses.append(value.detach())
+            answers.append(logits.detach().argmax(1))
+            truths.append(labels)
+        rates.append(machine.step(recipe.clip_norm))
+    return _averages(losses, truths, answers, rates, epoch, recipe)
+
+
+def _shares(group: list[Batch]) -> list[float]:
+    """Return each batch's share of the labelled images, so that several count as one large one."""
+    if len(group) == 1:
+        return [1.0]
+    sizes = [int((labels != IGNORE_INDEX).sum()) for _, labels in group]
+    return [size / max(1, sum(sizes)) for size in sizes]
+
+
+def forward(
+    model: nn.Module, inputs: Any, labels: Tensor, recipe: Recipe, *, everything: Any = None
+) -> tuple[Tensor, Tensor]:
+    """Return the logits of a batch and its loss; `everything` are labels to hold the head to."""
+    with recipe.autocast():
+        try:
+            logits = compute_logits(model, inputs, rows=len(labels))
+        except ValueError as error:
+            if "Expected more than 1 value" in str(error):
+                raise ValueError(_OF_ONE) from error
+            raise
+        if everything is not None:
+            check_first_batch(logits, everything, recipe.classes)
+        if labels.device.type == "cpu":
+            check_labels_fit(labels, logits.shape[1], what="the batch's labels")
+        return logits, recipe.loss(logits, labels.to(recipe.device, non_blocking=True))
+
+
+_OF_ONE = (
+    "a batch needs two images where BatchNorm computes a mean of them; one of the batches has a "
+    "single image. Choose a batch_size that leaves no remainder of 1, or drop_last=True."
+)
+
+
+def _refuse_bytes(inputs: Any) -> None:
+    if isinstance(inputs, Tensor) and not inputs.is_floating_point() and inputs.dim() > 2:
+        raise TypeError(
+            f"images must be floating point; the loader gives {inputs.dtype}. "
+            "Scale in the data set: images.float() / 255."
+        )
+
+
+def _try_one(model: nn.Module, inputs: Any, labels: Tensor, recipe: Recipe) -> None:
+    """Try a batch of a single image, as the last one will be, before any weight has changed."""
+    before = Weights(model)  # a forward pass moves the statistics of BatchNorm
+    try:
+        with randomness_kept(recipe.device), torch.no_grad():
+            forward(model, inputs[:1], labels[:1].clamp(min=0), recipe)
+    finally:
+        before.restore()
+
+
+def _averages(
+    losses: list[Tensor],
+    truths: list[Tensor],
+    answers: list[Tensor],
+    rates: list[float],
+    epoch: int,
+    recipe: Recipe,
+) -> tuple[float, float, float]:
+    if not losses:
+        raise ValueError(
+            f"training data must yield a batch in each epoch; received none in epoch {epoch + 1}. "
+            "Look at the length of the loader or sampler; an iterator ends after one epoch."
+        )
+    # Read once: a number read back at every step would make a GPU wait.
+    values = torch.stack(losses).double().cpu()
+    labels = torch.cat(truths).cpu()
+    counted = labels != IGNORE_INDEX
+    sizes = torch.tensor([len(each) for each in truths]).cpu()
+    if not bool(counted.all()):
+        sizes = torch.stack([part.sum() for part in counted.split(sizes.tolist())])
+    broken = ~torch.isfinite(values) & ((sizes > 0) | (recipe.accumulate == 1))
+    if bool(broken.any()):
+        step = int(broken.nonzero()[0])
+        rate = rates[min(step // recipe.accumulate, len(rates) - 1)]
+        raise NonFiniteLossError(
+            f"the loss must stay finite; it became {values[step].item()} in epoch {epoch + 1}, "
+            f"step {step + 1}, at learning rate {rate:.3g}. Lower lr, or look for NaN in "
+            f"images and for batches with no label but {IGNORE_INDEX}, which means none."
+        )
+    if not int(sizes.sum()):
+        raise ValueError(
+            f"training data must yield a labelled image in each epoch; all labels of epoch "
+            f"{epoch + 1} are {IGNORE_INDEX}, which means none. Look at how they were encoded."
+        )
+    right = int((torch.cat(answers).cpu() == labels).sum())
+    total = int(sizes.sum())
+    loss = (values.where(sizes > 0, 0.0) * sizes).sum().item() / total
+    return loss, right / total, rates[-1]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a model scored on a validation set, and the logits and labels that it came from."""
+
+    loss: float
+    accuracy: float
+    logits: Tensor
+    labels: Tensor
+
+
+def score(model: nn.Module, data: Any, recipe: Recipe, *, most: int | None = None) -> Scores:
+    """Return loss and accuracy in evaluation mode, each image weighted alike.
+
+    `most` is the largest number of batches that is looked at.
+    """
+    total, logits, truths = 0.0, [], []
+    with evaluating(model):
+        for inputs, labels in islice(batches(data, 512, reader=recipe.reader), most):
+            inputs = moved(inputs, recipe.device, recipe.dtype)
+            _refuse_bytes(inputs)
+            found, value = forward(model, inputs, labels, recipe, everything=labels)
+            counted = int((labels != IGNORE_INDEX).sum())
+            total += value.item() * counted if counted else 0.0
+            logits.append(found.float())
+            truths.append(labels.to(found.device))
+    labels = torch.cat(truths) if truths else torch.empty(0, dtype=torch.int64)
+    count = int((labels != IGNORE_INDEX).sum())
+    if not count:
+        raise ValueError(
+            "validation data must yield a labelled image; received none. Look at the loader."
+        )
+    together = torch.cat(logits)
+    right = int((together.argmax(1) == labels).sum())
+    return Scores(total / count, right / count, together, labels)
