@@ -191,7 +191,7 @@ class TestWriting:
         assert list(tmp_path.iterdir()) == [file]
 
     def test_a_missing_folder_is_named(self, tmp_path: Path) -> None:
-        with pytest.raises(FileNotFoundError, match="lies in a folder that is there.*Make"):
+        with pytest.raises(FileNotFoundError, match=r"lies in a folder that is there.*Make"):
             write_checkpoint({}, tmp_path / "missing" / "run.pt")
 
     def test_optimisers_of_any_kind_are_readable(
