@@ -96,5 +96,6 @@ class Options:
             accumulate=self.accumulate,
             classes=None if label_map is None else len(label_map),
             reader=BatchReader(self.inputs, self.labels),
+            held=isinstance(train, HeldSet),
             last_of_one=last_batch_size(train, self.sampler, self.rows) == 1,
         )

@@ -99,7 +99,7 @@ class TrainingRun:
         self.machine = Machine(
             model,
             self.optimizer,
-            self.scheduler.step if options.schedule_every == "step" else lambda: None,
+            self.scheduler.step if self._steps_each_time else lambda: None,
             torch.amp.GradScaler(self.device.type, enabled=scaled),
         )
         self.recipe = options.recipe(model, self.train, self.device)
@@ -109,6 +109,10 @@ class TrainingRun:
         if self.validation is not None:  # a whole epoch is too late to find that it is unusable
             with loader_randomness_kept(self.validation), RandomStream(0, self.device).drawing():
                 score(model, self.validation, self.recipe, most=1)
+
+    @property
+    def _steps_each_time(self) -> bool:  # one that changes nothing would still take its time
+        return self.options.schedule_every == "step" and self.options.schedule != "constant"
 
     def __iter__(self) -> Iterator[Epoch]:
         if self._undone is None:
@@ -122,8 +126,8 @@ class TrainingRun:
     @property
     def finished(self) -> bool:
         """Whether no epoch is to come: all are done, patience is at its end, or `stop` was said."""
-        done = len(self.history) >= self.options.epochs
-        return done or self._stopped or self.history.stopped_early
+        stopped = self._stopped or self.history.stopped_early
+        return stopped or len(self.history) >= self.options.epochs
 
     def stop(self) -> None:
         """Let the present epoch be the last."""
@@ -180,10 +184,10 @@ class TrainingRun:
         undone, self._undone = self._undone, None
         if undone is not None:
             with undone:
-                if self._best is not None:
-                    storing.put_tensors(self.model, self._best)
-                else:
+                if self._best is None:
                     self._before.restore()
+                else:
+                    storing.put_tensors(self.model, self._best)
         if error is not None:
             tell(error, self.history, kept=self._best is not None)
 

@@ -43,6 +43,7 @@ class Recipe:
     classes: int | None
     reader: BatchReader = field(default_factory=BatchReader)
     last_of_one: bool = False
+    held: bool = False  # all labels are there from the start
 
     def autocast(self) -> Any:
         """The context that a forward pass computes in."""
@@ -60,15 +61,22 @@ class Machine:
     after_step: Callable[[], None]
     scaler: torch.amp.GradScaler
 
+    def backward(self, value: Tensor) -> None:
+        """Add to the gradients, scaled up where half precision would round them to nothing."""
+        (self.scaler.scale(value) if self.scaler.is_enabled() else value).backward()
+
     def step(self, clip_norm: float | None) -> float:
         """Take one step with the gradients there are; return the rate that it was taken at."""
-        groups = self.optimizer.param_groups
+        groups, scaled = self.optimizer.param_groups, self.scaler.is_enabled()
         if clip_norm is not None:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_([p for group in groups for p in group["params"]], clip_norm)
         rate = float(groups[0]["lr"])
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        if scaled:
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        else:
+            self.optimizer.step()
         self.after_step()
         return rate
 
@@ -101,7 +109,7 @@ def train_epoch(
             if first:
                 check_loss_value(value)
             if share:
-                machine.scaler.scale(value if share == 1 else value * share).backward()
+                machine.backward(value if share == 1 else value * share)
             losses.append(value.detach())
             answers.append(logits.detach().argmax(1))
             truths.append(labels)
@@ -130,7 +138,7 @@ def forward(
             raise
         if everything is not None:
             check_first_batch(logits, everything, recipe.classes)
-        if labels.device.type == "cpu":
+        elif labels.device.type == "cpu" and not recipe.held:
             check_labels_fit(labels, logits.shape[1], what="the batch's labels")
         return logits, recipe.loss(logits, labels.to(recipe.device, non_blocking=True))
 
