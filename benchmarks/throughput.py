@@ -126,8 +126,7 @@ PACKAGES = {"Lightning": "lightning", "skorch": "skorch"}
 def quietly() -> None:
     """Keep what other libraries say of themselves out of the table."""
     warnings.filterwarnings("ignore")
-    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "pytorch_lightning"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.disable(logging.WARNING)
 
 
 def main() -> int:
