@@ -66,6 +66,16 @@ def wrong(name: str, source: str) -> list[str]:
     ]
 
 
+def deep(name: str, source: str) -> list[str]:
+    """The imports of a module that reach into another room's files, past its front door."""
+    here = room(name)
+    return [
+        f"{name} imports {module}"
+        for module in imported(name, source)
+        if here is not None and room(module) not in (here, None) and module.count(".") > 1
+    ]
+
+
 def test_every_room_has_its_floor() -> None:
     assert {room(name) for name in MODULES} - {None} == set(FLOORS)
 
@@ -87,6 +97,24 @@ def test_imports_go_down(name: str) -> None:
 )
 def test_an_import_that_goes_up_or_aside_is_seen(source: str) -> None:
     assert wrong("companion.labels", source) != []
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_rooms_are_entered_by_the_front_door(name: str) -> None:
+    assert deep(name, MODULES[name].read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from companion.inputs.labels import integer_labels",
+        "import companion.states.modules",
+        "from companion.states import modules",
+    ],
+)
+def test_an_import_past_the_front_door_is_seen(source: str) -> None:
+    assert deep("companion.training.loop", source) != []
+    assert deep("companion.states.together", "from companion.states.modules import Weights") == []
 
 
 def test_no_imports_go_round() -> None:
