@@ -14,7 +14,8 @@ import torchvision
 from companion.datasets.bundled import digits, glyphs
 from companion.datasets.damage import few_of_each
 from companion.datasets.folders import PARTS, image_folder
-from companion.datasets.images import LabelledImages, Splits, join
+from companion.datasets.images import LabelledImages, Splits
+from companion.datasets.joining import join
 
 HELD_OUT = 0.2  # the share of a set without its own test or validation part that becomes one
 
