@@ -190,7 +190,7 @@ class TestFolders:
         write_folder(tmp_path, "train", {"cat": 5, "dog": 5}, side)
         write_folder(tmp_path, "test", {"cat": 2, "dog": 2}, (30, 30))
         Image.new("RGB", (9, 9), (9, 99, 199)).save(tmp_path / "test" / "cat" / "colour.png")
-        train, _, test = load(tmp_path)
+        train, _, test = load(tmp_path, fit="squash")
         assert test.images.shape[1:] == train.images.shape[1:]
         assert len(test) == 5
 
