@@ -27,8 +27,8 @@ def plan_reader(
 
     Images keep their size where all agree and no side exceeds 64, and become 32 × 32 otherwise;
     they are grey where all are. Warns (`PictureSizeWarning`) where this default shrinks much, and
-    where nobody said how to `fit` pictures of another shape. Nothing is decoded, and where all three
-    were asked for nothing is opened.
+    where nobody said how to `fit` pictures of another shape. Nothing is decoded; where all three
+    were asked for, nothing is opened.
 
     Raises `ValueError` or `TypeError` for a size, a colour or a fit that is none.
     """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -10,61 +11,68 @@ from torch import Tensor
 from companion.inputs import ClassName, brief
 from companion.labels.names import UnknownLabelError
 
-if TYPE_CHECKING:
-    from companion.labels.maps import LabelMap
+
+class Indexed(Protocol):
+    """What two maps have to say about themselves."""
+
+    classes: tuple[ClassName, ...]
+    ignore: ClassName | None
+    ignore_index: int
 
 
-def aligned(label_map: LabelMap, other: LabelMap, *, missing: int | None) -> Tensor:
-    """Return what `LabelMap.align` promises.
+def aligned(
+    classes: Sequence[ClassName], others: Sequence[ClassName], *, missing: int | None
+) -> Tensor:
+    """Return the position among `classes` of each of the others, as `LabelMap.align` promises.
 
-    >>> from companion.labels.maps import LabelMap
-    >>> aligned(LabelMap(["a", "b"]), LabelMap(["b", "c"]), missing=-1)
+    >>> aligned(["a", "b"], ["b", "c"], missing=-1)
     tensor([ 1, -1])
     """
+    indices = {name: index for index, name in enumerate(classes)}
+    absent = [name for name in others if name not in indices]
     if missing is None:
-        return label_map.indices_of(other.classes, source="the map to align")
+        if absent:
+            raise UnknownLabelError(absent, classes, "the map to align")
+        missing = -1
     if type(missing) is not int or missing >= 0:
         raise ValueError(
             f"missing must be a negative integer, as no index is; received {missing}. Use -1."
         )
-    if not any(name in label_map for name in other):
+    if len(absent) == len(others):
         raise ValueError(
-            f"maps with no class in common cannot be aligned; received {brief(label_map.classes)} "
-            f"and {brief(other.classes)}. Check spelling, case, and integers against strings."
+            f"maps with no class in common cannot be aligned; received {brief(classes)} "
+            f"and {brief(others)}. Check spelling, case, and integers against strings."
         )
-    indices = {name: index for index, name in enumerate(label_map)}
-    return torch.tensor([indices.get(name, missing) for name in other])
+    return torch.tensor([indices.get(name, missing) for name in others])
 
 
-def translated(
-    label_map: LabelMap, indices: Tensor, other: LabelMap, *, missing: int | None
-) -> Tensor:
-    """Return what `LabelMap.translate` promises.
+def translated(mine: Indexed, indices: Tensor, theirs: Indexed, *, missing: int | None) -> Tensor:
+    """Return my indices for labels that are valid indices of theirs; see `LabelMap.translate`.
 
-    >>> from companion.labels.maps import LabelMap
-    >>> translated(LabelMap(["a", "b"]), torch.tensor([0]), LabelMap(["b"]), missing=None)
+    >>> from types import SimpleNamespace as Map
+    >>> mine, theirs = (Map(classes=c, ignore=None, ignore_index=-1) for c in (["a", "b"], ["b"]))
+    >>> translated(mine, torch.tensor([0]), theirs, missing=None)
     tensor([1])
     """
-    other.decode(indices.unique())  # a negative index would wrap around in the table
     indices = indices.to(torch.int64)
     ignored = indices < 0
-    if bool(ignored.any()) and label_map.ignore is None:
-        raise UnknownLabelError([other.ignore], label_map.classes, "what the other map ignores")
-    table = aligned(label_map, other, missing=missing).to(indices.device)
+    if bool(ignored.any()) and mine.ignore is None:
+        raise UnknownLabelError([theirs.ignore], mine.classes, "what the other map ignores")
+    table = aligned(mine.classes, theirs.classes, missing=missing).to(indices.device)
     found = table[indices.masked_fill(ignored, 0)]
-    return found.masked_fill(ignored, label_map.ignore_index)
+    return found.masked_fill(ignored, mine.ignore_index)
 
 
-def translation(label_map: LabelMap, other: LabelMap) -> dict[ClassName, int]:
-    """Return the map's index for each index of another map, the ignored one among them.
+def translation(mine: Indexed, theirs: Indexed) -> dict[ClassName, int]:
+    """Return my index for each index of theirs, the ignored one among them.
 
-    >>> from companion.labels.maps import LabelMap
-    >>> translation(LabelMap(["a", "b"]), LabelMap(["b", "a"]))
-    {0: 1, 1: 0}
+    >>> from types import SimpleNamespace as Map
+    >>> mine, theirs = (Map(classes=c, ignore=None, ignore_index=-1) for c in (["a", "b"], ["b"]))
+    >>> translation(mine, theirs)
+    {0: 1}
     """
-    indices: dict[ClassName, int] = dict(
-        enumerate(aligned(label_map, other, missing=None).tolist())
-    )
-    if other.ignore is not None and label_map.ignore is not None:
-        indices[other.ignore_index] = label_map.ignore_index
+    table = aligned(mine.classes, theirs.classes, missing=None)
+    indices: dict[ClassName, int] = dict(enumerate(table.tolist()))
+    if theirs.ignore is not None and mine.ignore is not None:
+        indices[theirs.ignore_index] = mine.ignore_index
     return indices

@@ -177,8 +177,7 @@ from all classes: LabelMap(classes of every split together).
     def subset(self, classes: Iterable[ClassName]) -> LabelMap:
         """Return the map of the given classes alone, in the order of this map.
 
-        Raises `UnknownLabelError` for a class that is not in this map, `ValueError` for none.
-
+        Raises `UnknownLabelError` for another class, `ValueError` for none.
         >>> LabelMap(["a", "b", "c"]).subset(["c", "a"]).classes
         ('a', 'c')
         """
@@ -208,7 +207,7 @@ from all classes: LabelMap(classes of every split together).
         >>> train.align(test)
         tensor([0, 2])
         """
-        return aligned(self, other, missing=missing)
+        return aligned(self.classes, other.classes, missing=missing)
 
     def translate(self, indices: Tensor, other: LabelMap, *, missing: int | None = None) -> Tensor:
         """Return this map's indices for labels that are indices of `other`, class by class.
@@ -221,6 +220,7 @@ from all classes: LabelMap(classes of every split together).
         >>> train.translate(torch.tensor([1, 1, 0]), test)
         tensor([2, 2, 0])
         """
+        other.decode(indices.unique())  # a negative index would wrap around in the table
         return translated(self, indices, other, missing=missing)
 
     def to_dict(self) -> dict[str, Any]:
