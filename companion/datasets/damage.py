@@ -74,4 +74,4 @@ def noisy_labels(data: LabelledImages, rate: float, *, seed: int = 0) -> Labelle
     shift = torch.randint(1, len(data.classes), (len(moved),), generator=generator)
     labels = data.labels.cpu().clone()
     labels[moved] = (labels[moved] + shift) % len(data.classes)
-    return LabelledImages(data.images, labels.to(data.device), data.label_map)
+    return data.replace(labels=labels.to(data.device))

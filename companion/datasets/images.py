@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from sklearn.model_selection import train_test_split
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from companion.datasets.parts import part_sizes
+from companion.datasets.parts import draw_parts
+from companion.datasets.pixels import Transform, checked_images, transformed, try_transform
+from companion.inputs import integer_labels
 from companion.labels import ClassName, LabelMap
 
 
 class LabelledImages(Dataset):
     """Images, their labels as indices, and the classes that the indices stand for.
 
-    `images` is a floating-point tensor (N, channels, height, width), `labels` integers (N,) in
-    0 … len(classes) − 1. It is a `torch.utils.data.Dataset` of (image, label) pairs, and small
-    enough to live on the device as a whole (`to`). Methods return new sets and change nothing.
+    `images` is a floating-point tensor or array (N, channels, height, width), `labels` integers
+    (N,) in 0 … len(classes) − 1. It is a `torch.utils.data.Dataset` of (image, label) pairs, and
+    small enough to live on the device as a whole (`to`). Methods return new sets and change
+    nothing.
+
+    `transform` is what a network is given instead of the images as they are held: any function of
+    a batch, such as `weights.transforms()` with the means and deviations of pretrained weights.
+    `batch`, indexing, and so loaders, training and evaluation apply it; `images` stay as they are.
+    Grey images go to a network of three channels by `torchvision.transforms.v2.RGB()` before it.
+    What is drawn at random is drawn once a batch; for augmentation see `fit`.
 
     Raises `TypeError` for integer images or labels that are no integers, `ValueError` for shapes
-    that do not match, images that are not finite and an empty set, `UnknownLabelError` for
-    labels beyond the classes.
+    that do not match, images that are not finite, an empty set and a transform that fails, returns
+    another number of images or is not finite, `UnknownLabelError` for labels beyond the classes.
 
     >>> images = torch.zeros(4, 1, 8, 8)
     >>> data = LabelledImages(images, torch.tensor([0, 1, 1, 2]), ["cat", "dog", "owl"])
@@ -32,25 +41,26 @@ class LabelledImages(Dataset):
     LabelledImages(4 images of 1×8×8, 3 classes)
     >>> data.only(["dog", "owl"]).labels
     tensor([0, 0, 1])
+    >>> data.with_transform(lambda batch: batch + 1).batch(torch.tensor([0]))[0].mean()
+    tensor(1.)
     """
 
-    def __init__(self, images: Tensor, labels: Tensor, classes: Iterable[ClassName] | LabelMap):
+    def __init__(
+        self,
+        images: Tensor | np.ndarray,
+        labels: Tensor | np.ndarray | Sequence[int],
+        classes: Iterable[ClassName] | LabelMap,
+        *,
+        transform: Transform | None = None,
+    ):
         label_map = classes if isinstance(classes, LabelMap) else LabelMap(classes)
-        _check_images(images)
-        if labels.dim() != 1 or len(labels) != len(images):
-            raise ValueError(
-                f"labels must have shape (N,), one for each of the {len(images)} images; "
-                f"received shape {tuple(labels.shape)}. Index both tensors alike."
-            )
-        if labels.is_floating_point() or labels.dtype == torch.bool:
-            raise TypeError(
-                f"labels must be integers; received {labels.dtype}. "
-                "Encode names with LabelMap.encode."
-            )
-        LabelMap(range(len(label_map))).encode(labels.unique(), source="labels")
-        self.images = images
-        self.labels = labels.to(torch.int64)
+        self.images = checked_images(images)
+        self.labels = integer_labels(labels, rows=len(self.images)).to(self.images.device)
+        LabelMap(range(len(label_map))).encode(self.labels.unique(), source="labels")
         self.label_map = label_map
+        if transform is not None:
+            try_transform(self.images, transform)
+        self.transform = transform
 
     @property
     def classes(self) -> tuple[ClassName, ...]:
@@ -66,15 +76,59 @@ class LabelledImages(Dataset):
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        return self.images[index], self.labels[index]
+        images, labels = self.images[index], self.labels[index]
+        if self.transform is None:
+            return images, labels
+        alone = labels.dim() == 0
+        # A copy, as what slices give is the set's own memory, and transforms may write into it.
+        given = images.unsqueeze(0).clone() if alone else images.clone()
+        found = transformed(given, self.transform)
+        return (found[0] if alone else found), labels
 
     def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the images and labels at these positions, as a network is given them."""
-        return self.images[rows], self.labels[rows]
+        """Return the images and labels at these positions, as a network is given them.
+
+        Raises what is wrong with the transform's result: another number of images, no floats.
+        """
+        images, labels = self.images[rows], self.labels[rows]
+        return images if self.transform is None else transformed(images, self.transform), labels
 
     def __repr__(self) -> str:
         shape = "×".join(str(side) for side in self.images.shape[1:])
-        return f"LabelledImages({len(self)} images of {shape}, {len(self.classes)} classes)"
+        after = "" if self.transform is None else ", transformed"
+        return f"LabelledImages({len(self)} images of {shape}, {len(self.classes)} classes{after})"
+
+    def with_transform(self, transform: Transform | None) -> LabelledImages:
+        """Return the same images and labels with another transform; None for none.
+
+        >>> data = LabelledImages(torch.zeros(1, 1, 4, 4), [0], ["a"])
+        >>> data.with_transform(torch.nn.Upsample(8)).batch(torch.tensor([0]))[0].shape
+        torch.Size([1, 1, 8, 8])
+        """
+        return LabelledImages(self.images, self.labels, self.label_map, transform=transform)
+
+    def replace(
+        self,
+        *,
+        images: Tensor | np.ndarray | None = None,
+        labels: Tensor | np.ndarray | Sequence[int] | None = None,
+        classes: Iterable[ClassName] | LabelMap | None = None,
+    ) -> LabelledImages:
+        """Return a set with other images, labels or classes, and the transform of this one.
+
+        >>> data = LabelledImages(torch.zeros(2, 1, 4, 4), [0, 1], ["a", "b"])
+        >>> data.replace(labels=[1, 1]).counts()
+        {'a': 0, 'b': 2}
+        """
+        found = LabelledImages(
+            self.images if images is None else images,
+            self.labels if labels is None else labels,
+            self.label_map if classes is None else classes,
+        )
+        if images is not None and found.images.shape[1:] != self.images.shape[1:]:
+            return found.with_transform(self.transform)  # tried anew on images of another shape
+        found.transform = self.transform
+        return found
 
     def counts(self) -> dict[ClassName, int]:
         """Return the number of images of each class, zeros included.
@@ -105,7 +159,7 @@ class LabelledImages(Dataset):
                 "Of a mask take mask.nonzero().flatten()."
             )
         chosen = chosen.to(torch.int64)
-        return LabelledImages(self.images[chosen], self.labels[chosen], self.label_map)
+        return self.replace(images=self.images[chosen], labels=self.labels[chosen])
 
     def only(self, classes: Iterable[ClassName]) -> LabelledImages:
         """Return the images of the given classes, labelled by the map of these classes alone.
@@ -122,7 +176,7 @@ class LabelledImages(Dataset):
                 "Look at counts() for classes that have images."
             )
         rows = new_index >= 0
-        return LabelledImages(self.images[rows], new_index[rows], kept)
+        return self.replace(images=self.images[rows], labels=new_index[rows], classes=kept)
 
     def without(self, classes: Iterable[ClassName]) -> LabelledImages:
         """Return the images of all other classes: `only` of the rest, with its errors."""
@@ -151,25 +205,11 @@ class LabelledImages(Dataset):
         >>> [len(part) for part in data.split([0.6, 0.4], seed=0)]
         [6, 4]
         """
-        sizes = part_sizes(len(self), fractions)
         labels = self.labels.cpu().numpy()
         if stratify:
             self._refuse_rare_classes(len(fractions))
-        parts, rest = [], np.arange(len(self))
-        for size in sizes[:-1]:
-            groups = labels[rest] if stratify else None
-            try:
-                part, rest = train_test_split(
-                    rest, train_size=size, random_state=seed, stratify=groups
-                )
-            except ValueError as error:  # scikit-learn's own rules for very small parts
-                raise ValueError(
-                    "to stratify, each part needs room for every class; received "
-                    f"{len(self)} images in parts of {sizes} ({error}). Use larger fractions or "
-                    "more images, or pass stratify=False."
-                ) from error
-            parts.append(part)
-        return tuple(self.at(part) for part in [*parts, rest])
+        parts = draw_parts(labels, fractions, seed=seed, stratify=stratify)
+        return tuple(self.at(part) for part in parts)
 
     def _refuse_rare_classes(self, parts: int) -> None:
         rare = {name: count for name, count in self.counts().items() if 0 < count < parts}
@@ -184,7 +224,10 @@ class LabelledImages(Dataset):
         """Return the set on a device; where it is there already, the set itself."""
         if torch.device(device) == self.device:
             return self
-        return LabelledImages(self.images.to(device), self.labels.to(device), self.label_map)
+        moved = self.replace(images=self.images.to(device), labels=self.labels.to(device))
+        if isinstance(self.transform, nn.Module) and self.transform.state_dict():
+            moved.transform = copy.deepcopy(self.transform).to(device)
+        return moved
 
 
 class Splits(NamedTuple):
@@ -193,59 +236,3 @@ class Splits(NamedTuple):
     train: LabelledImages
     validation: LabelledImages
     test: LabelledImages
-
-
-def join(
-    first: LabelledImages, second: LabelledImages, *, new_classes: bool = False
-) -> LabelledImages:
-    """Return the images of both sets, matched by the names of their classes, never by index.
-
-    The result lives where the first set does and has its map; with `new_classes` the second
-    set's own classes are added after it (`LabelMap.union`).
-
-    Raises `UnknownLabelError` when the second set declares a class that the first does not and
-    `new_classes` is off, `ValueError` for images of different shapes.
-
-    >>> first = LabelledImages(torch.zeros(2, 1, 4, 4), torch.tensor([0, 1]), ["a", "b"])
-    >>> second = LabelledImages(torch.zeros(1, 1, 4, 4), torch.tensor([0]), ["b"])
-    >>> join(first, second).labels
-    tensor([0, 1, 1])
-    >>> other = LabelledImages(torch.zeros(1, 1, 4, 4), torch.tensor([0]), ["c"])
-    >>> join(first, other, new_classes=True).classes
-    ('a', 'b', 'c')
-    """
-    if first.images.shape[1:] != second.images.shape[1:]:
-        raise ValueError(
-            "sets to join must have images of one shape; received "
-            f"{tuple(first.images.shape[1:])} and {tuple(second.images.shape[1:])}. Resize them."
-        )
-    label_map = first.label_map.union(second.label_map) if new_classes else first.label_map
-    second = second.to(first.device)
-    labels = label_map.translate(second.labels, second.label_map)
-    return LabelledImages(
-        torch.cat([first.images, second.images]), torch.cat([first.labels, labels]), label_map
-    )
-
-
-def _check_images(images: Tensor) -> None:
-    if not images.is_floating_point():
-        raise TypeError(
-            f"images must be floating point, as networks compute in it; received {images.dtype}. "
-            "Scale bytes yourself: images.float() / 255."
-        )
-    if images.dim() != 4:
-        raise ValueError(
-            "images must have shape (N, channels, height, width); received "
-            f"{tuple(images.shape)}. Grey images need a channel: images.unsqueeze(1)."
-        )
-    if images.numel() == 0:
-        raise ValueError(
-            f"a set needs at least one image; received shape {tuple(images.shape)}. "
-            "Look at what selected them."
-        )
-    if not bool(torch.isfinite(images).all()):
-        bad = (~torch.isfinite(images)).flatten(1).any(1).nonzero().flatten().tolist()
-        raise ValueError(
-            f"images must be finite; {len(bad)} hold NaN or infinity, the first at position "
-            f"{bad[0]}. Repair or drop them."
-        )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,11 @@ import torchvision
 
 from companion.datasets.bundled import digits, glyphs
 from companion.datasets.damage import few_of_each
-from companion.datasets.folders import PARTS, image_folder
-from companion.datasets.images import LabelledImages, Splits, join
+from companion.datasets.folders import MEMORY_GB, image_folder
+from companion.datasets.images import LabelledImages, Splits
+from companion.datasets.joining import join
+from companion.datasets.layout import PARTS
+from companion.datasets.notices import PictureSizeWarning
 
 HELD_OUT = 0.2  # the share of a set without its own test or validation part that becomes one
 
@@ -40,7 +45,9 @@ def load(
     *,
     seed: int = 0,
     limit: int | None = None,
-    size: int | None = None,
+    size: int | tuple[int, int] | None = None,
+    fit: str | None = None,
+    memory_gb: float = MEMORY_GB,
     root: str | Path | None = None,
     download: bool | None = None,
 ) -> Splits:
@@ -52,12 +59,15 @@ def load(
     classes get the indices that they have in training. A set without a
     part of its own gets a stratified fifth of the images for it, drawn from `seed`; an official
     test part stays as it is. `limit` keeps at most that many images of each class in each part;
-    `size` resizes a folder's images. Standard sets are sought in `root`
-    (`~/.cache/the-missing-class`) and fetched only where `download` is true.
+    `size`, `fit` and `memory_gb` are those of `image_folder`, for each of a folder's parts.
+    Standard sets are sought in `root` (`~/.cache/the-missing-class`) and fetched only where
+    `download` is true.
 
     Environment variables, for whoever runs a notebook without editing it: `COMPANION_DATA`
-    replaces `name_or_path`, `COMPANION_LIMIT` gives `limit`, `COMPANION_ROOT` `root`, and
-    `COMPANION_DOWNLOAD=1` `download`.
+    replaces the name of a bundled or standard set, `COMPANION_LIMIT` gives `limit`,
+    `COMPANION_ROOT` `root`, and `COMPANION_DOWNLOAD=1` `download`. What the call says comes first:
+    its own folder, limit, root or download stays. Pictures of a folder that `COMPANION_DATA` names
+    are shrunk and squashed without a warning, as whoever set it cannot pass `size` or `fit`.
 
     Raises `ValueError` for an unknown name, `DatasetUnavailableError` for a standard set that is
     not there, and the errors of `image_folder`.
@@ -66,24 +76,27 @@ def load(
     >>> len(train), len(validation), len(test)
     (1078, 360, 359)
     """
-    name = os.environ.get("COMPANION_DATA") or str(name_or_path)
     limit = _checked_limit(os.environ.get("COMPANION_LIMIT") or None if limit is None else limit)
-    if size is not None and name in {*BUNDLED, *STANDARD}:
-        raise ValueError(
-            f"size resizes the images of a folder; {name!r} has images of one size, so it would "
-            "be ignored. Leave it out, or pass a folder."
-        )
+    name = asked = str(name_or_path)
+    if asked in {*BUNDLED, *STANDARD}:
+        name = os.environ.get("COMPANION_DATA") or asked
+    if name in {*BUNDLED, *STANDARD}:
+        _refuse_ignored(name, size=size, fit=fit)
     if name in BUNDLED:
         splits = _three_parts(BUNDLED[name](), seed=seed)
     elif name in STANDARD:
         splits = _standard(name, seed=seed, root=root, download=download)
     elif Path(name).is_dir():
-        splits = _folder(Path(name), seed=seed, size=size)
+        with warnings.catch_warnings():
+            if name != asked:
+                warnings.simplefilter("ignore", PictureSizeWarning)
+            splits = _folder(Path(name), seed=seed, size=size, fit=fit, memory_gb=memory_gb)
     else:
         known = ", ".join([*BUNDLED, *STANDARD])
+        whence = "" if name == asked else " in COMPANION_DATA"
         raise ValueError(
-            f"a data set is one of {known}, or a folder of images; received {name!r}, which is "
-            "neither. Check the spelling, or the path from the folder you run in."
+            f"a data set is one of {known}, or a folder of images; received {name!r}{whence}, "
+            "which is neither. Check the spelling, or the path from the folder you run in."
         )
     return (
         splits
@@ -103,6 +116,15 @@ def _checked_limit(limit: int | str | None) -> int | None:
     return int(limit)
 
 
+def _refuse_ignored(name: str, **options: object) -> None:
+    for option, value in options.items():
+        if value is not None:
+            raise ValueError(
+                f"{option} resizes the images of a folder; {name!r} has images of one size, so it "
+                "would be ignored. Leave it out, or pass a folder."
+            )
+
+
 def _three_parts(data: LabelledImages, *, seed: int) -> Splits:
     return Splits(*data.split([1 - 2 * HELD_OUT, HELD_OUT, HELD_OUT], seed=seed))
 
@@ -111,7 +133,15 @@ def _hold_out(data: LabelledImages, *, seed: int) -> tuple[LabelledImages, ...]:
     return data.split([1 - HELD_OUT, HELD_OUT], seed=seed)
 
 
-def _folder(path: Path, *, seed: int, size: int | None) -> Splits:
+def _folder(
+    path: Path,
+    *,
+    seed: int,
+    size: int | tuple[int, int] | None,
+    fit: str | None,
+    memory_gb: float,
+) -> Splits:
+    read = partial(image_folder, fit=fit, memory_gb=memory_gb)
     folders = _part_folders(path)
     if folders and "train" not in folders:
         raise ValueError(
@@ -120,13 +150,11 @@ def _folder(path: Path, *, seed: int, size: int | None) -> Splits:
             "read a part by image_folder."
         )
     if not folders:
-        return _three_parts(image_folder(path, size=size), seed=seed)
-    train = image_folder(folders.pop("train"), size=size)
+        return _three_parts(read(path, size=size), seed=seed)
+    train = read(folders.pop("train"), size=size)
     _, channels, height, width = train.images.shape
     others = {
-        part: image_folder(
-            folder, classes=train.classes, size=(height, width), colour=channels == 3
-        )
+        part: read(folder, classes=train.classes, size=(height, width), colour=channels == 3)
         for part, folder in folders.items()
     }
     if "test" not in others:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from sklearn.model_selection import train_test_split
 
 from companion.labels import ClassName
 
@@ -29,6 +31,30 @@ def part_sizes(total: int, fractions: Sequence[float]) -> list[int]:
             f"give parts of {sizes}. Use larger fractions or more images."
         )
     return sizes
+
+
+def draw_parts(
+    labels: np.ndarray, fractions: Sequence[float], *, seed: int, stratify: bool
+) -> list[np.ndarray]:
+    """Return the positions of each part, drawn from `seed`, stratified by `labels` if asked.
+
+    >>> [len(part) for part in draw_parts(np.zeros(5), [0.6, 0.4], seed=0, stratify=False)]
+    [3, 2]
+    """
+    sizes = part_sizes(len(labels), fractions)
+    parts, rest = [], np.arange(len(labels))
+    for size in sizes[:-1]:
+        groups = labels[rest] if stratify else None
+        try:
+            part, rest = train_test_split(rest, train_size=size, random_state=seed, stratify=groups)
+        except ValueError as error:  # scikit-learn's own rules for very small parts
+            raise ValueError(
+                "to stratify, each part needs room for every class; received "
+                f"{len(labels)} images in parts of {sizes} ({error}). Use larger fractions or "
+                "more images, or pass stratify=False."
+            ) from error
+        parts.append(part)
+    return [*parts, rest]
 
 
 def draw_classes(classes: Sequence[ClassName], count: int, *, seed: int) -> list[ClassName]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,18 @@ def integer_labels(labels: Any, *, rows: int | None = None, what: str = "labels"
     `labels` is a tensor, an array or a sequence of whole numbers: indices of classes, or
     −100 for none. `rows` is N where it is known; `what` they are stands in the errors.
 
-    Raises `TypeError` for what is no integer or not (N,), `ValueError` for no labels, negative
-    ones other than −100, and another number than `rows`.
+    Raises `TypeError` for what is no integer or not (N,), for a set and for a mapping, whose keys
+    would be taken, `ValueError` for no labels, negative ones other than −100, and another number
+    than `rows`.
 
     >>> integer_labels(np.array([2, 0], dtype=np.uint8))
     tensor([2, 0])
     """
+    if isinstance(labels, set | frozenset | Mapping):
+        raise TypeError(
+            f"{what} must be integer indices in the order of the items; received a "
+            f"{type(labels).__name__}. Pass a list, an array or a tensor."
+        )
     try:
         if isinstance(labels, np.ndarray):  # a copy that PyTorch takes: writable, in order
             labels = np.array(labels, dtype=labels.dtype.newbyteorder("="))

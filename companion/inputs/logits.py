@@ -18,7 +18,10 @@ def real_numbers(values: Any, *, what: str, advice: str = "") -> Tensor:
     tensor([0.5000], dtype=torch.float64)
     """
     if isinstance(values, np.ndarray) and values.dtype.kind in "fiub":
-        values = torch.from_numpy(np.array(values, dtype=values.dtype.newbyteorder("=")))
+        # A copy that PyTorch takes: writable, in order, and no wider than its widest type.
+        wide = values.dtype.kind == "f" and values.dtype.itemsize > 8
+        dtype = np.float64 if wide else values.dtype.newbyteorder("=")
+        values = torch.from_numpy(np.array(values, dtype=dtype))
     if not isinstance(values, Tensor) or not values.is_floating_point():
         kind = getattr(values, "dtype", type(values).__name__)
         raise TypeError(
@@ -26,7 +29,7 @@ def real_numbers(values: Any, *, what: str, advice: str = "") -> Tensor:
             f"{advice}".rstrip()
         )
     found = values.detach()
-    return found.float() if found.dtype in (torch.float16, torch.bfloat16) else found
+    return found.float() if found.element_size() < 4 else found
 
 
 def checked_logits(

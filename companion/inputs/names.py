@@ -18,16 +18,17 @@ def plain(name: Any) -> Any:
     >>> plain(np.int64(3)), plain("owl")
     (3, 'owl')
     """
-    if isinstance(name, np.generic) or (isinstance(name, Tensor) and name.dim() == 0):
+    if isinstance(name, np.generic) or (isinstance(name, Tensor | np.ndarray) and name.ndim == 0):
         return name.item()
     return name
 
 
-def listed_names(names: Any, *, what: str) -> list[Any]:
+def listed_names(names: Any, *, what: str, ordered: bool = False) -> list[Any]:
     """Return names in the order given, plain; `what` they are stands in the error.
 
     An array or a tensor counts as its values. Raises `TypeError` for one string, whose letters
-    would be taken for names, for a single value, and for a mapping, whose values would be lost.
+    would be taken for names, for a single value, for a mapping, whose values would be lost, and,
+    where their order means something (`ordered`), for a set, which has none.
 
     >>> listed_names(np.array(["owl", "cat"]), what="classes")
     ['owl', 'cat']
@@ -36,31 +37,33 @@ def listed_names(names: Any, *, what: str) -> list[Any]:
     TypeError: classes must be a sequence of names; received the string '10'. Put it in a list: \
 ['10'].
     """
-    if isinstance(names, str | bytes):
-        raise TypeError(
-            f"{what} must be a sequence of names; received the string {names!r}. "
-            f"Put it in a list: [{names!r}]."
-        )
     if isinstance(names, Mapping):
         raise TypeError(
             f"{what} must be a sequence of names; received a mapping, whose values would be lost. "
-            "Pass its keys in the order of their indices."
+            "Pass the names that you mean, in a list."
         )
-    if not isinstance(names, Iterable):
+    alone = isinstance(names, str | bytes) or not isinstance(names, Iterable)
+    if alone or getattr(names, "ndim", 1) == 0:
+        value = plain(names)
+        received = f"the string {value!r}" if isinstance(value, str) else repr(value)
         raise TypeError(
-            f"{what} must be a sequence of names; received {names!r}. Put it in a list: [{names!r}]"
-            "."
+            f"{what} must be a sequence of names; received {received}. "
+            f"Put it in a list: [{value!r}]."
         )
-    if isinstance(names, Tensor | np.ndarray):
-        return [plain(name) for name in names.tolist()] if names.ndim else [plain(names)]
-    return [plain(name) for name in names]
+    if ordered and isinstance(names, set | frozenset):
+        raise TypeError(
+            f"{what} must be a sequence of names, as the position of each is its index; received a "
+            "set, whose order changes from process to process. Pass sorted(...) of it."
+        )
+    return [plain(name) for name in (names.tolist() if hasattr(names, "tolist") else names)]
 
 
 def plain_names(labels: Any) -> list[ClassName]:
     """Return labels in any of the accepted forms as a list of plain strings or integers.
 
-    Raises `TypeError` for one string or value and for labels that are neither strings nor
-    integers, `ValueError` for a tensor or an array of another shape than (N,).
+    Raises `TypeError` for one string or value, for a set or a mapping, which have no label for
+    each item in order, and for labels that are neither strings nor integers, `ValueError` for a
+    tensor or an array of another shape than (N,).
 
     >>> plain_names(np.array([2, 0], dtype=np.uint8))
     [2, 0]
@@ -69,6 +72,11 @@ def plain_names(labels: Any) -> list[ClassName]:
         received = f"the string {labels!r}" if isinstance(labels, str) else repr(labels)
         raise TypeError(
             f"labels must be a sequence of labels; received {received}. Put it in a list."
+        )
+    if isinstance(labels, set | frozenset | Mapping):
+        raise TypeError(
+            "labels must be a sequence, one for each item in order; received a "
+            f"{type(labels).__name__}. Pass a list."
         )
     if isinstance(labels, Tensor | np.ndarray):
         if labels.ndim != 1:

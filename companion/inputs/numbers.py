@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 
 from companion.inputs.names import plain
 
@@ -53,16 +54,21 @@ def distinct(values: Iterable[Value], what: str, example: str) -> list[Value]:
     """Return the values, plain, as a list; `example` shows what to pass.
 
     A repeated run would narrow an interval without adding evidence.
-    Raises `TypeError` for a single value, `ValueError` for none and for one that occurs twice.
+    Raises `TypeError` for a single value, a string among it, and for rows of values, `ValueError`
+    for none and for one that occurs twice.
 
     >>> distinct(np.arange(3), "seed", "range(5)")
     [0, 1, 2]
     """
-    if not isinstance(values, Iterable):
+    alone = isinstance(values, str | bytes) or not isinstance(values, Iterable)
+    if alone or getattr(values, "ndim", 1) == 0:
         raise TypeError(f"each {what} stands in a sequence; received {values!r}. Pass {example}.")
     listed = [plain(value) for value in values]
     if not listed:
         raise ValueError(f"at least one {what} is needed; received none. Pass {example}.")
+    rows = [value for value in listed if isinstance(value, list | dict | np.ndarray | torch.Tensor)]
+    if rows:
+        raise TypeError(f"each {what} is a single value; received {rows[0]!r}. Pass {example}.")
     if len(set(listed)) < len(listed):
         raise ValueError(f"each {what} may occur once; received {listed}. Leave out what repeats.")
     return listed
@@ -83,9 +89,16 @@ def arrays_equal(first: Any, second: Any) -> bool:
     if isinstance(first, list | tuple) and isinstance(second, list | tuple):
         return len(first) == len(second) and all(map(arrays_equal, first, second))
     if hasattr(first, "shape") and hasattr(second, "shape"):
-        one, other = (np.asarray(each) for each in (first, second))
+        one, other = _as_array(first), _as_array(second)
         nan_alike = one.dtype.kind in "fc" and other.dtype.kind in "fc"
         return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=nan_alike)
     if isinstance(first, float) and isinstance(second, float) and math.isnan(first):
         return math.isnan(second)
     return type(first) is type(second) and bool(first == second)
+
+
+def _as_array(values: Any) -> np.ndarray:
+    if not isinstance(values, torch.Tensor):
+        return np.asarray(values)
+    found = values.detach().cpu()  # NumPy knows neither gradients nor other devices, nor bfloat16
+    return (found.view(torch.int16) if found.dtype == torch.bfloat16 else found).numpy()

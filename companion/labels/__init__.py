@@ -4,7 +4,15 @@ Imports `inputs` alone.
 """
 
 from companion.inputs import IGNORE_INDEX, ClassName
+from companion.labels.encoding import Encoder
 from companion.labels.maps import LabelMap
 from companion.labels.names import UnknownLabelError, look_alikes
 
-__all__ = ["IGNORE_INDEX", "ClassName", "LabelMap", "UnknownLabelError", "look_alikes"]
+__all__ = [
+    "IGNORE_INDEX",
+    "ClassName",
+    "Encoder",
+    "LabelMap",
+    "UnknownLabelError",
+    "look_alikes",
+]

@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from companion.inputs import IGNORE_INDEX, ClassName, brief, plain, plain_names
+from companion.inputs import IGNORE_INDEX, ClassName, brief, listed_names, plain, plain_names
+from companion.labels.alignment import aligned, translated, translation
+from companion.labels.encoding import Encoder
 from companion.labels.names import UnknownLabelError, checked_classes, checked_ignore
 
 
 class LabelMap:
     """A checked bijection between a data set's classes and the indices of a head's outputs.
 
-    The position of a class in `classes` is its index: the column of the logits that stands
-    for it. Keep the map with the model (`to_dict`), because indices without names mean nothing.
-    `ignore` is the raw label of items that have no class (255 in many masks, "unlabelled");
-    it is encoded as `ignore_index`, which the loss has to be told where it is not −100.
+    The position of a class in `classes` is its index: the column of the logits that stands for it.
+    A mapping is read as what it says, name to index (`class_to_idx`) or index to name.
+    `label_map["owl"]` is the index of one class, and iterating gives the classes. Keep the map with
+    the model (`to_dict`), because indices without names mean nothing. `ignore` is the raw label of
+    items that have no class (255 in many masks, "unlabelled"); it is encoded as `ignore_index`,
+    which the loss has to be told where it is not −100.
 
-    Raises `ValueError` for no classes, for a class named twice or also ignored, for names that
-    mix strings and integers, and for an ignore index that could be an index; `TypeError` for
-    names that are neither.
+    Raises `ValueError` for no classes, for a class named twice or also ignored, for names that mix
+    strings and integers, for a mapping whose indices are not 0 … n − 1, each once, and for an
+    ignore index that could be an index; `TypeError` for other names, for one string, and for a
+    set, whose order changes from process to process.
 
     >>> animals = LabelMap(["cat", "dog", "owl"])
     >>> animals.encode(["owl", "cat"])
     tensor([2, 0])
-    >>> animals.decode(torch.tensor([1, 1]))
-    ['dog', 'dog']
+    >>> animals.decode(torch.tensor([1, 1])), animals["owl"]
+    (['dog', 'dog'], 2)
     >>> LabelMap([10, 20, 30], ignore=255).encode(torch.tensor([30, 255, 10]))
     tensor([   2, -100,    0])
     """
@@ -43,6 +48,8 @@ class LabelMap:
         ignore: ClassName | None = None,
         ignore_index: int = IGNORE_INDEX,
     ):
+        if isinstance(classes, LabelMap) and ignore is None:
+            ignore, ignore_index = classes.ignore, classes.ignore_index
         self.classes = checked_classes(classes)
         self.ignore: ClassName | None = checked_ignore(ignore, ignore_index, self.classes)
         self.ignore_index: int = plain(ignore_index)
@@ -52,6 +59,13 @@ class LabelMap:
 
     def __len__(self) -> int:
         return len(self.classes)
+
+    def __iter__(self) -> Iterator[ClassName]:
+        return iter(self.classes)
+
+    def __getitem__(self, name: ClassName) -> int:
+        """Return the index of one class; `UnknownLabelError`, a `KeyError`, for any other name."""
+        return int(self.indices_of([name], source="label_map[…]"))
 
     def __contains__(self, name: object) -> bool:
         known = plain(name)
@@ -105,17 +119,36 @@ from all classes: LabelMap(classes of every split together).
         indices._encoded_by = self.classes  # type: ignore[attr-defined]
         return indices
 
+    def encoder(self, other: Iterable[ClassName] | None = None) -> Encoder:
+        """Return a function of one label, to be a data set's `target_transform`.
+
+        Without `other` the labels are names or raw values, as for `encode`. With it they are
+        indices, and `other` says of which classes: a map, names in order, or `class_to_idx`.
+        Workers can be sent the function. A data set's own list of labels (`.targets`) stays as it
+        is. Raises `UnknownLabelError` for a class of `other` that this map lacks.
+
+        >>> head = LabelMap(["2", "10"])  # torchvision sorts folders as strings: "10" comes first
+        >>> to_head = head.encoder({"10": 0, "2": 1})  # ImageFolder(…).class_to_idx
+        >>> to_head(0), to_head(1)
+        (1, 0)
+        """
+        return Encoder(self._index if other is None else translation(self, LabelMap(other)))
+
     def indices_of(self, classes: Iterable[ClassName], *, source: str) -> Tensor:
         """Return the index of each class, as `encode` does, but none for what is ignored.
+
+        A set has no order, and its indices come sorted. `source` is what the classes are, for the
+        errors: `TypeError` for one string and for a mapping, `UnknownLabelError` for other classes.
 
         >>> LabelMap(["a", "b"], ignore="void").indices_of(["b"], source="candidates")
         tensor([1])
         """
-        names = [plain(name) for name in classes]
+        names = plain_names(listed_names(classes, what=source))
         unknown = [name for name in names if name not in self]
         if unknown:
             raise UnknownLabelError(unknown, self.classes, source)
-        return torch.tensor([self._index[name] for name in names], dtype=torch.int64)
+        found = torch.tensor([self._index[name] for name in names], dtype=torch.int64)
+        return found.sort().values if isinstance(classes, set | frozenset) else found
 
     def decode(self, indices: Iterable[int] | Tensor | np.ndarray) -> list[ClassName]:
         """Return the class of each index, the inverse of `encode`. Shape (N,).
@@ -144,8 +177,7 @@ from all classes: LabelMap(classes of every split together).
     def subset(self, classes: Iterable[ClassName]) -> LabelMap:
         """Return the map of the given classes alone, in the order of this map.
 
-        Raises `UnknownLabelError` for a class that is not in this map, `ValueError` for none.
-
+        Raises `UnknownLabelError` for another class, `ValueError` for none.
         >>> LabelMap(["a", "b", "c"]).subset(["c", "a"]).classes
         ('a', 'c')
         """
@@ -155,8 +187,8 @@ from all classes: LabelMap(classes of every split together).
     def union(self, other: LabelMap) -> LabelMap:
         """Return the map of the classes of both: this map's in their places, then the new ones.
 
-        The indices of this map stay as they are, so that a head can be extended by columns. What
-        is ignored is this map's, or the other's where this one ignores nothing.
+        The indices of this map stay, so that a head can be extended by columns. What is ignored is
+        this map's, or the other's where this one ignores nothing.
 
         >>> LabelMap(["a", "b"]).union(LabelMap(["c", "a"])).classes
         ('a', 'b', 'c')
@@ -168,49 +200,28 @@ from all classes: LabelMap(classes of every split together).
         """Return this map's index of each class of `other`, by name: int64, (len(other),).
 
         It says which column of one head belongs to which of another; `translate` applies it to
-        labels. A class that this map lacks raises `UnknownLabelError`, or becomes `missing`
-        where that is given; it must be negative, so that it cannot be mistaken for an index.
-        Raises `ValueError` where no class is shared.
+        labels. A class that this map lacks raises `UnknownLabelError`, or becomes `missing`, which
+        must be negative. Raises `ValueError` where no class is shared.
 
         >>> train, test = LabelMap(["0", "90", "180"]), LabelMap(["0", "180"])
         >>> train.align(test)
         tensor([0, 2])
         """
-        if missing is None:
-            return self.indices_of(other.classes, source="the map to align")
-        if type(missing) is not int or missing >= 0:
-            raise ValueError(
-                f"missing must be a negative integer, as no index is; received {missing}. Use -1."
-            )
-        if not any(name in self for name in other.classes):
-            raise ValueError(
-                f"maps with no class in common cannot be aligned; received {brief(self.classes)} "
-                f"and {brief(other.classes)}. Check spelling, case, and integers against strings."
-            )
-        return torch.tensor(
-            [self._index[name] if name in self else missing for name in other.classes]
-        )
+        return aligned(self.classes, other.classes, missing=missing)
 
     def translate(self, indices: Tensor, other: LabelMap, *, missing: int | None = None) -> Tensor:
         """Return this map's indices for labels that are indices of `other`, class by class.
 
         `indices` holds integers of any shape and stays as it is; the result is int64, on its
-        device.
-        What `other` ignores, this map ignores. `missing` and errors are those of `align`, and
-        `IndexError` is raised for an index that `other` has no class for.
+        device. What `other` ignores, this map ignores. `missing` and errors are those of `align`,
+        and `IndexError` is raised for an index that `other` has no class for.
 
         >>> train, test = LabelMap(["0", "90", "180"]), LabelMap(["0", "180"])
         >>> train.translate(torch.tensor([1, 1, 0]), test)
         tensor([2, 2, 0])
         """
         other.decode(indices.unique())  # a negative index would wrap around in the table
-        indices = indices.to(torch.int64)
-        ignored = indices < 0
-        if bool(ignored.any()) and self.ignore is None:
-            raise UnknownLabelError([other.ignore], self.classes, "what the other map ignores")
-        table = self.align(other, missing=missing).to(indices.device)
-        found = table[indices.masked_fill(ignored, 0)]
-        return found.masked_fill(ignored, self.ignore_index)
+        return translated(self, indices, other, missing=missing)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for a checkpoint, readable with `torch.load(weights_only=True)`.
@@ -223,9 +234,7 @@ from all classes: LabelMap(classes of every split together).
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> LabelMap:
-        """Return the map that `to_dict` stored.
-
-        Raises `KeyError` for keys that `to_dict` does not write, and the errors of the class.
+        """Return the map that `to_dict` stored; `KeyError` for keys that it does not write.
 
         >>> LabelMap.from_dict({"classes": ["a", "b"]})
         LabelMap(2 classes: 'a', 'b')

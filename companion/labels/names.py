@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
-from companion.inputs import ClassName, brief, plain
+from companion.inputs import ClassName, brief, listed_names, plain
 
 
-class UnknownLabelError(ValueError):
-    """Labels that a map has no class for: which, where they came from, what to call next."""
+class UnknownLabelError(ValueError, KeyError):
+    """Labels that a map has no class for: which, where they came from, what to call next.
+
+    It is a `KeyError` too, so that `label_map[name]` fails as a mapping does.
+    """
 
     def __init__(self, unknown: Iterable[Hashable], classes: Sequence[ClassName], source: str):
         self.unknown = list(dict.fromkeys(unknown))
@@ -21,6 +24,9 @@ class UnknownLabelError(ValueError):
             f"every label must be one of the map's {len(classes)} classes ({brief(classes)}); "
             f"received {brief(self.unknown)} in {source}. {self._advice()}"
         )
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # a KeyError would show its message in quotes
 
     def __reduce__(self) -> tuple[Any, ...]:
         # An exception is unpickled from its message alone, which would hide it from `repeat`.
@@ -69,15 +75,18 @@ def look_alikes(names: Iterable[Hashable]) -> list[list[str]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def checked_classes(classes: Iterable[ClassName]) -> tuple[ClassName, ...]:
+def checked_classes(classes: Any) -> tuple[ClassName, ...]:
     """Return the names of classes as a tuple, after the checks that `LabelMap` promises.
 
     >>> checked_classes(["owl", "cat"])
     ('owl', 'cat')
+    >>> checked_classes({"owl": 1, "cat": 0})
+    ('cat', 'owl')
     """
-    if isinstance(classes, str):
-        raise TypeError(f"classes must be a sequence of names; received the string {classes!r}.")
-    names = tuple(plain(name) for name in classes)
+    if isinstance(classes, Mapping):
+        names = _by_index(classes)
+    else:
+        names = tuple(listed_names(classes, what="classes", ordered=True))
     if not names:
         raise ValueError("a label map needs at least one class; received none. Pass the names.")
     kinds = {type(name) for name in names}
@@ -121,3 +130,28 @@ def checked_ignore(ignore: Any, index: int, classes: Sequence[ClassName]) -> Cla
             "Use -100, which cross-entropy leaves out."
         )
     return label
+
+
+def _by_index(mapping: Mapping[Any, Any]) -> tuple[Any, ...]:
+    """Return the names in a mapping from name to index, or from index to name, by index."""
+    pairs = [(plain(name), plain(index)) for name, index in mapping.items()]
+    if pairs and all(type(name) is int and type(index) is str for name, index in pairs):
+        pairs = [(name, index) for index, name in pairs]  # as a Hugging Face model's id2label
+    indices = [index for _, index in pairs]
+    if not all(type(index) is int for index in indices):
+        raise TypeError(
+            "a mapping of classes goes from name to index, or from index to name; received "
+            f"{brief(list(mapping.items()))}. Pass class_to_idx of an ImageFolder, say."
+        )
+    twice = [index for index, count in Counter(indices).items() if count > 1]
+    absent = sorted({*range(len(indices))} - {*indices})
+    if twice or absent:
+        wrong = [f"{index} twice or more" for index in sorted(twice)]
+        wrong += [f"no {index}" for index in absent]
+        outside = sorted(index for index in {*indices} if not 0 <= index < len(indices))
+        wrong += [f"{index}, which is outside" for index in outside]
+        raise ValueError(
+            f"{len(indices)} classes have the indices 0 … {len(indices) - 1}, each once; received "
+            f"{brief(wrong, quote=False)}. Give each class an index of its own, without gaps."
+        )
+    return tuple(name for name, _ in sorted(pairs, key=lambda pair: pair[1]))

@@ -162,7 +162,7 @@ class TestPictures:
         grow(tmp_path, *(f"{each}/{name}" for each in PARTS for name in ("cat", "dog")))
         Image.new("L", (20, 12), 128).save(tmp_path / part / "cat" / "wide.png")
         side = 32 if part == "train" else 8
-        for data in load(tmp_path):
+        for data in load(tmp_path, fit="squash"):
             assert data.images.shape[1:] == (1, side, side)
             assert torch.equal(data.images, torch.full_like(data.images, 128 / 255))
 

@@ -68,28 +68,29 @@ class TestConstruction:
                 torch.zeros(2, 1, 2, 2),
                 torch.tensor([0]),
                 ValueError,
-                r"each of the 2 .*shape \(1,\)",
+                r"shape \(2,\), one for each row; received \(1,\)\. Index both alike",
             ),
             (
                 torch.zeros(2, 1, 2, 2),
                 torch.tensor([[0], [1]]),
-                ValueError,
-                r"shape \(N,\), one for each of the 2 images; received shape \(2, 1\)\. Index",
+                TypeError,
+                r"shape \(N,\); received int64 of shape \(2, 1\)\. .*squeeze a column",
             ),
             (
                 torch.zeros(2, 1, 2, 2),
                 torch.tensor([0.0, 1.0]),
                 TypeError,
-                r"labels must be integers; received torch\.float32\. Encode",
+                r"labels must be integer indices .*received float32 .*LabelMap\.encode",
             ),
-            (torch.zeros(2, 1, 2, 2), torch.tensor([False, True]), TypeError, r"torch\.bool"),
+            (torch.zeros(2, 1, 2, 2), torch.tensor([False, True]), TypeError, "received bool of"),
             (
                 torch.zeros(2, 1, 2, 2),
                 torch.tensor([0, 2]),
                 UnknownLabelError,
                 "2 classes.*received 2",
             ),
-            (torch.zeros(2, 1, 2, 2), torch.tensor([-1, 0]), UnknownLabelError, "received -1 in"),
+            (torch.zeros(2, 1, 2, 2), torch.tensor([-1, 0]), ValueError, "at least 0.*received -1"),
+            (torch.zeros(2, 1, 2, 2), torch.tensor([-100, 0]), UnknownLabelError, "received -100"),
         ],
         ids=[
             "integer images",
@@ -101,6 +102,7 @@ class TestConstruction:
             "bool labels",
             "label beyond the classes",
             "negative label",
+            "no label",
         ],
     )
     def test_bad_tensors_are_refused(
@@ -279,7 +281,7 @@ class TestMoving:
         assert (moved.device.type, moved.labels.device.type) == ("cuda", "cuda")
         assert data.device.type == "cpu"
         assert moved.counts() == data.counts()
-        assert positions(moved.only("ac")) == positions(data.only("ac"))
+        assert positions(moved.only([*"ac"])) == positions(data.only([*"ac"]))
         for here, there in zip(
             data.split([0.5, 0.5], seed=0), moved.split([0.5, 0.5], seed=0), strict=True
         ):
@@ -307,8 +309,11 @@ def test_nothing_changes_the_set_it_is_called_on() -> None:
     data = numbered([0, 1, 2] * 4)
     images, labels = data.images.clone(), data.labels.clone()
     data.at([1]).images.fill_(9)
-    data.only("a").images.fill_(9)
+    data.only(["a"]).images.fill_(9)
     data.split([0.5, 0.5], seed=0)[0].images.fill_(9)
+    data.with_transform(lambda batch: batch.fill_(9)).batch(torch.tensor([0, 1]))
+    data.with_transform(lambda batch: batch.fill_(9))[0]
+    data.with_transform(lambda batch: batch.fill_(9))[0:2]
     join(data, data).images.fill_(9)
     assert torch.equal(data.images, images)
     assert torch.equal(data.labels, labels)

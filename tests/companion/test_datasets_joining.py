@@ -90,7 +90,7 @@ class TestCuda:
     ) -> None:
         first, second = shown("ab", "ab").to(here), shown("bca", "bca").to(there)
         if not new_classes:
-            second = second.only("ab")
+            second = second.only([*"ab"])
         joined = join(first, second, new_classes=new_classes)
         assert (joined.device.type, joined.labels.device.type) == (here, here)
         assert joined.label_map.decode(joined.labels) == names(joined)

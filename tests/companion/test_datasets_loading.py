@@ -3,6 +3,7 @@ from __future__ import annotations
 import pickle
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from companion import (
     load,
     pool,
 )
+from companion.datasets import PictureSizeWarning
 from companion.datasets.loading import STANDARD, _from_torchvision
 
 
@@ -110,6 +112,41 @@ class TestEnvironment:
         monkeypatch.setenv("COMPANION_DATA", str(tmp_path))
         assert load("digits").train.classes == ("cat", "dog")
 
+    def test_a_folder_in_the_call_comes_first(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        write_folder(tmp_path, "", {"cat": 10, "dog": 10}, (8, 8))
+        monkeypatch.setenv("COMPANION_DATA", "digits")
+        assert load(tmp_path).train.classes == ("cat", "dog")
+        assert load(str(tmp_path)).train.classes == ("cat", "dog")
+
+    def test_a_misspelt_name_in_the_call_is_no_name_to_replace(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COMPANION_DATA", "digits")
+        with pytest.raises(ValueError, match="received 'digitz', which is neither"):
+            load("digitz")
+
+    def test_a_companion_data_that_is_nothing_is_named_as_such(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COMPANION_DATA", "digitz")
+        with pytest.raises(ValueError, match="received 'digitz' in COMPANION_DATA, which is nei"):
+            load("digits")
+
+    def test_photographs_in_companion_data_are_shrunk_without_a_warning(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        write_folder(tmp_path, "", {"cat": 10, "dog": 10}, (400, 300))
+        monkeypatch.setenv("COMPANION_DATA", str(tmp_path))
+        assert load("digits").train.images.shape[2:] == (32, 32)
+        with pytest.warns(PictureSizeWarning) as caught:
+            load(tmp_path)
+        first, second = (str(warning.message) for warning in caught)
+        assert "shrink by up to 12 times" in first
+        assert "20 of 20 pictures are squashed" in second
+        assert {warning.filename for warning in caught} == {__file__}
+
     def test_companion_limit_gives_the_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("COMPANION_LIMIT", "3")
         assert set(load("digits").train.counts().values()) == {3}
@@ -190,13 +227,23 @@ class TestFolders:
         write_folder(tmp_path, "train", {"cat": 5, "dog": 5}, side)
         write_folder(tmp_path, "test", {"cat": 2, "dog": 2}, (30, 30))
         Image.new("RGB", (9, 9), (9, 99, 199)).save(tmp_path / "test" / "cat" / "colour.png")
-        train, _, test = load(tmp_path)
+        train, _, test = load(tmp_path, fit="squash")
         assert test.images.shape[1:] == train.images.shape[1:]
         assert len(test) == 5
 
     def test_size_resizes(self, tmp_path: Path) -> None:
         write_folder(tmp_path, "", {"cat": 10, "dog": 10}, (8, 8))
         assert load(tmp_path, size=4).train.images.shape == (12, 1, 4, 4)
+
+    @pytest.mark.parametrize("parts", [[""], ["train", "val", "test"]], ids=["whole", "parts"])
+    def test_fit_and_memory_hold_for_every_part(self, tmp_path: Path, parts: list[str]) -> None:
+        for part in parts:
+            write_folder(tmp_path, part, {"cat": 10, "dog": 10}, (80, 40))
+        shrunk = load(tmp_path, size=(8, 6), fit="pad")
+        assert all(part.images.shape[2:] == (8, 6) for part in shrunk)
+        assert all(float(part.images[:, 0, 0].max()) == 0 for part in shrunk)
+        with pytest.raises(MemoryError, match="may take 1e-06 GB"):
+            load(tmp_path, fit="pad", memory_gb=1e-6)
 
 
 class TestStandard:
@@ -262,9 +309,10 @@ def test_loading_leaves_the_global_random_state() -> None:
     assert all(isinstance(part, LabelledImages) for part in splits)
 
 
-def test_a_size_that_would_be_ignored_is_refused() -> None:
-    with pytest.raises(ValueError, match="size resizes the images of a folder; 'digits'"):
-        load("digits", size=32)
+@pytest.mark.parametrize("option", [{"size": 32}, {"fit": "crop"}], ids=str)
+def test_a_size_or_fit_that_would_be_ignored_is_refused(option: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{min(option)} resizes the images of a folder; 'digits'"):
+        load("digits", **option)
 
 
 def test_letters_stand_upright_though_their_files_hold_rows_as_columns(tmp_path: Path) -> None:
