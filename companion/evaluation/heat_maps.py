@@ -13,7 +13,7 @@ from companion.inputs import ClassName
 if TYPE_CHECKING:  # Matplotlib takes a second to import, and few tables are drawn
     from matplotlib.axes import Axes
 
-MOST_NAMES, MOST_NOTES = 30, 12  # rows or columns; more could not be read
+MOST_NAMES, MOST_NOTES = 20, 12  # rows or columns; more could not be read
 WIDEST = 4.8  # inches, as the book's other figures
 
 
@@ -49,7 +49,7 @@ def draw_shares(
 ) -> Axes:
     """Draw a table of shares (rows, columns) as a heat map from 0 to 1; return the axes.
 
-    Names stand beside up to thirty rows and columns, `notes` (a table of text or whole numbers)
+    Names stand beside up to twenty rows and columns, `notes` (a table of text or whole numbers)
     in the cells. Cells that are NaN stay empty. Nothing is shown.
 
     Raises `ValueError` for a table of another shape than (rows, columns).
@@ -77,7 +77,7 @@ def draw_shares(
         cmap="Blues",
         annot=None if notes is None else np.asarray(notes),
         fmt="",
-        annot_kws={"size": 10 if most <= 8 else 7.5},
+        annot_kws={"size": 10 if most <= 8 else 8.5},
         linewidths=0.5 if most <= MOST_NAMES else 0,
         square=table.shape[0] == table.shape[1],
         xticklabels=_names(columns),
@@ -86,7 +86,7 @@ def draw_shares(
         ax=ax,
     )
     ax.grid(visible=False)
-    ax.tick_params(length=0, labelsize=10 if most <= MOST_NOTES else 6.5)
+    ax.tick_params(length=0, labelsize=10 if most <= MOST_NOTES else 8)
     # Names that stand side by side collide sooner than those above each other.
     crowded = sum(len(str(name)) + 1 for name in columns) > MOST_NOTES * 2
     ax.tick_params(axis="x", rotation=90 if crowded else 0)

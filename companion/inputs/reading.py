@@ -48,8 +48,8 @@ class BatchReader:
         found = self._labels(batch)
         if np.isscalar(found) or (isinstance(found, Tensor | np.ndarray) and found.ndim == 0):
             raise TypeError(
-                f"a batch has labels of shape (N,); received the single label {found!r}. Items have "
-                "to be collected into batches: DataLoader(…, batch_size=128)."
+                f"a batch has labels of shape (N,); received the single label {found!r}. Items "
+                "have to be collected into batches: DataLoader(…, batch_size=128)."
             )
         labels = integer_labels(found, what="the loader's labels")
         inputs = self.inputs_of(batch)
