@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from scipy import stats
 from torch import Tensor
@@ -34,17 +35,19 @@ class Interval:
         return f"{self.mean:.3f} ± {self.margin:.3f}"
 
 
-def mean_interval(values: Sequence[float] | Tensor, *, confidence: float = 0.95) -> Interval:
+def mean_interval(
+    values: Iterable[float] | Tensor | np.ndarray, *, confidence: float = 0.95
+) -> Interval:
     """Return the mean over independent runs and its interval by Student's t.
 
-    `values` holds one number for each seed, at least two.
+    `values` holds one number for each seed, at least two: a sequence, an array or a tensor.
     Raises `ValueError` for fewer, for values that are not finite, and for a confidence outside
-    0 … 1.
+    0 … 1; `TypeError` for what are no numbers.
 
     >>> print(mean_interval([0.80, 0.82, 0.81]))
     0.810 ± 0.025
     """
-    numbers = torch.as_tensor(values, dtype=torch.float64)
+    numbers = _numbers(values)
     if numbers.dim() != 1 or len(numbers) < 2:
         raise ValueError(
             "an interval needs values of two runs or more; received shape "
@@ -64,19 +67,38 @@ def mean_interval(values: Sequence[float] | Tensor, *, confidence: float = 0.95)
 
 
 def paired_difference(
-    first: Sequence[float], second: Sequence[float], *, confidence: float = 0.95
+    first: Iterable[float] | Tensor | np.ndarray,
+    second: Iterable[float] | Tensor | np.ndarray,
+    *,
+    confidence: float = 0.95,
 ) -> Interval:
     """Return the interval of `first − second`, run by run; pairs share a seed.
 
-    Raises `ValueError` for lengths that differ, and the errors of `mean_interval`.
+    Both may be sequences, arrays or tensors, each of its kind. Raises `ValueError` for shapes
+    that differ, and the errors of `mean_interval`.
 
-    >>> paired_difference([0.9, 0.8, 0.7], [0.8, 0.7, 0.61]).excludes_zero
+    >>> paired_difference([0.9, 0.8, 0.7], np.array([0.8, 0.7, 0.61])).excludes_zero
     True
     """
-    if len(first) != len(second):
+    one, other = _numbers(first), _numbers(second)
+    if one.shape != other.shape:
+        shapes = [len(each) if each.dim() == 1 else tuple(each.shape) for each in (one, other)]
         raise ValueError(
-            f"paired runs must be as many on both sides; received {len(first)} and {len(second)}. "
+            f"paired runs must be as many on both sides; received {shapes[0]} and {shapes[1]}. "
             "Use the same seeds for both."
         )
-    pairs = [a - b for a, b in zip(first, second, strict=True)]
-    return mean_interval(pairs, confidence=confidence)
+    return mean_interval(one - other, confidence=confidence)
+
+
+def _numbers(values: Iterable[float] | Tensor | np.ndarray) -> Tensor:
+    try:
+        if isinstance(values, Tensor):
+            return values.detach().cpu().to(torch.float64)
+        if not isinstance(values, np.ndarray) and isinstance(values, Iterable):
+            values = [float(each) if np.ndim(each) == 0 else each for each in values]
+        return torch.tensor(np.array(values, dtype=np.float64))
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"an interval needs numbers, one for each run; received {values!r} ({error}). Pass "
+            "the same measure of every run."
+        ) from error

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from companion.datasets import LabelledImages
-from companion.evaluation.prediction import predict
-from companion.labels import ClassName, LabelMap, UnknownLabelError
+from companion.inputs import ClassName, arrays_equal
+
+if TYPE_CHECKING:  # Matplotlib takes a second to import, and few reports are drawn
+    from matplotlib.axes import Axes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Report:
     """What a classifier got right on one set, in all the ways that the book compares.
 
     Shares lie in 0 … 1 and are NaN where there is nothing to count. `recall` has the classes
-    that occur in the data; `confusion` counts images, (classes of the data, classes of the head);
-    `candidates` are the classes among which the argmax was taken.
+    that occur in the data; `confusion` counts images, (classes of the data, classes of the head),
+    in the orders of `classes` and `head_classes`; `candidates` are the classes among which the
+    argmax was taken; `predicted` has a name for every image, in order. Images without a label
+    (−100) are in `predicted` alone. Reports are equal where all their numbers are.
     """
 
     accuracy: float
@@ -33,103 +35,49 @@ class Report:
     candidates: tuple[ClassName, ...] = field(repr=False)
     confusion: Tensor = field(repr=False)
     predicted: list[ClassName] = field(repr=False)
+    classes: tuple[ClassName, ...] = field(repr=False)
+    head_classes: tuple[ClassName, ...] = field(repr=False)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Report) and arrays_equal(vars(self), vars(other))
+
+    def __hash__(self) -> int:
+        # NaN has a hash for each object, so the counts stand for the shares.
+        return hash((self.candidates, tuple(self.predicted), str(self.confusion.tolist())))
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the confusion as a heat map, each row as shares of its class; return the axes.
+
+        Rows are the classes of the data, columns those of the head, in their orders. Up to twelve
+        classes the cells bear the counts; a class without images has an empty row.
+
+        >>> import torch
+        >>> from companion.evaluation.scoring import report
+        >>> found = report(torch.eye(2), [0, 1], classes=["cat", "dog"])
+        >>> [label.get_text() for label in found.plot().get_yticklabels()]
+        ['cat', 'dog']
+        """
+        from companion.evaluation.heat_maps import draw_confusion
+
+        return draw_confusion(self.confusion, self.classes, self.head_classes, ax)
 
 
-def evaluate(
-    model: nn.Module,
-    data: LabelledImages,
-    *,
-    label_map: LabelMap | None = None,
-    candidates: Iterable[ClassName] | None = None,
-    seen: Iterable[ClassName] | None = None,
-    batch_size: int = 512,
-) -> Report:
-    """Return the report of a model on a set, comparing classes by name, never by index.
+def mean(values: Tensor) -> float:
+    """Return the mean, NaN of nothing.
 
-    `label_map` is the map of the model's head (the data's own by default), `candidates` the
-    classes the argmax may choose from (all of the head's by default), `seen` the classes that
-    count as trained on (the head's by default). An image whose class the head cannot name counts
-    as wrong, as it is.
-
-    Raises `ValueError` where the head's width is not that of its map or no class is shared,
-    `UnknownLabelError` for candidates that the head lacks and `seen` names that nobody declares.
-
-    >>> from companion import digits, small_cnn
-    >>> data = digits()
-    >>> report = evaluate(small_cnn(3, seed=0), data, label_map=LabelMap(["0", "1", "2"]))
-    >>> round(report.seen_share, 3), report.unseen_accuracy
-    (0.299, 0.0)
+    >>> import torch
+    >>> mean(torch.tensor([True, False])), mean(torch.tensor([]))
+    (0.5, nan)
     """
-    logits = predict(model, data, batch_size=batch_size)
-    return report(
-        logits, data, label_map=label_map or data.label_map, candidates=candidates, seen=seen
-    )
-
-
-def report(
-    logits: Tensor,
-    data: LabelledImages,
-    *,
-    label_map: LabelMap,
-    candidates: Iterable[ClassName] | None = None,
-    seen: Iterable[ClassName] | None = None,
-) -> Report:
-    """Return the report of logits (N, len(label_map)) that were computed before; see `evaluate`.
-
-    >>> data = LabelledImages(torch.zeros(2, 1, 4, 4), torch.tensor([0, 1]), ["cat", "dog"])
-    >>> logits = torch.tensor([[0.0, 1.0], [2.0, 1.0]])  # of a head whose classes are dog, cat
-    >>> report(logits, data, label_map=LabelMap(["dog", "cat"])).accuracy
-    1.0
-    """
-    if logits.shape != (len(data), len(label_map)):
-        raise ValueError(
-            f"logits must have shape ({len(data)}, {len(label_map)}), images by classes of the "
-            f"head's map; received {tuple(logits.shape)}. Pass label_map=, the map of the head."
-        )
-    seen_names = set(label_map.classes if seen is None else seen)
-    unheard = seen_names - set(label_map.classes) - set(data.classes)
-    if unheard:
-        raise UnknownLabelError(sorted(unheard, key=str), data.classes, "seen")
-    if candidates is None:
-        candidates = label_map.classes
-    allowed = label_map.indices_of(candidates, source="candidates")
-    if len(allowed) == 0:
-        raise ValueError("the argmax needs a candidate; received none. Pass None for all classes.")
-    logits = logits.cpu()
-    chosen = allowed[logits[:, allowed].argmax(1)]
-    # −1 marks classes that the head cannot name, so that no prediction can equal them.
-    truth = label_map.translate(data.labels.cpu(), data.label_map, missing=-1)
-    right = (chosen == truth).float()
-
-    own = data.labels.cpu()
-    width = len(label_map)
-    confusion = torch.bincount(own * width + chosen, minlength=len(data.classes) * width)
-    recall = {
-        name: right[own == index].mean().item()
-        for index, name in enumerate(data.classes)
-        if bool((own == index).any())
-    }
-    is_seen = torch.tensor([name in seen_names for name in data.classes])[own]
-    seen_accuracy, unseen_accuracy = _mean(right[is_seen]), _mean(right[~is_seen])
-    return Report(
-        accuracy=_mean(right),
-        balanced_accuracy=sum(recall.values()) / len(recall),
-        recall=recall,
-        seen_accuracy=seen_accuracy,
-        unseen_accuracy=unseen_accuracy,
-        harmonic_mean=_harmonic_mean(seen_accuracy, unseen_accuracy),
-        seen_share=_mean(is_seen.float()),
-        candidates=tuple(label_map.decode(allowed)),
-        confusion=confusion.reshape(len(data.classes), width),
-        predicted=label_map.decode(chosen),
-    )
-
-
-def _mean(values: Tensor) -> float:
     return values.double().mean().item() if len(values) else math.nan
 
 
-def _harmonic_mean(first: float, second: float) -> float:
+def harmonic_mean(first: float, second: float) -> float:
+    """Return the harmonic mean of two shares, 0 where both are, NaN where one is.
+
+    >>> harmonic_mean(0.5, 1.0), harmonic_mean(0.0, 0.0)
+    (0.6666666666666666, 0.0)
+    """
     if math.isnan(first) or math.isnan(second):
         return math.nan
     return 2 * first * second / (first + second) if first + second else 0.0

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from companion.inputs import arrays_equal
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Rescue:
     """What renaming the outputs, one to one, does to an accuracy, and what it does by chance.
 
@@ -24,6 +28,12 @@ class Rescue:
     by_chance: Tensor = field(repr=False)
     assignment: Tensor = field(repr=False)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Rescue) and arrays_equal(vars(self), vars(other))
+
+    def __hash__(self) -> int:
+        return hash((self.raw, self.rescued, *self.assignment.tolist()))
+
     @property
     def p_value(self) -> float:
         """The share of shuffled runs that get as far, counting the one at hand."""
@@ -32,12 +42,18 @@ class Rescue:
 
 
 def permutation_rescue(
-    predicted: Tensor, labels: Tensor, *, outputs: int, classes: int, seed: int, draws: int = 200
+    predicted: Tensor | np.ndarray | Sequence[int],
+    labels: Tensor | np.ndarray | Sequence[int],
+    *,
+    outputs: int,
+    classes: int,
+    seed: int,
+    draws: int = 200,
 ) -> Rescue:
     """Return how far renaming a head's outputs, one to one, would lift its accuracy.
 
-    `predicted` (N,) are indices of `outputs`, `labels` (N,) indices of `classes`. The images are
-    cut in two halves; the assignment that agrees most with one half
+    `predicted` (N,) are indices of `outputs`, `labels` (N,) indices of `classes`, as tensors,
+    arrays or lists. The images are cut in two halves; the assignment that agrees most with one half
     (`scipy.optimize.linear_sum_assignment`) is scored on the other, and the other way round, so
     that a lucky assignment cannot praise itself. The same is done `draws` times with shuffled
     labels, which shows what luck is worth. All randomness comes from `seed`.
@@ -51,9 +67,10 @@ def permutation_rescue(
     >>> found.raw, found.rescued, found.assignment.tolist(), found.p_value < 0.01
     (0.0, 1.0, [1, 3, 0, 2], True)
     """
-    _check(predicted, labels, outputs, classes, draws)
+    given, wanted = _tensor(predicted), _tensor(labels)
+    _check(given, wanted, outputs, classes, draws)
     generator = np.random.default_rng(seed)
-    answers, truth = (each.cpu().to(torch.int64).numpy() for each in (predicted, labels))
+    answers, truth = (each.cpu().to(torch.int64).numpy() for each in (given, wanted))
     order = generator.permutation(len(truth))
     halves = np.array_split(order, 2)
 
@@ -80,6 +97,14 @@ def _assigned(answers: np.ndarray, truth: np.ndarray, outputs: int, classes: int
     names = np.full(outputs, -1)
     names[rows] = columns
     return names
+
+
+def _tensor(values: Any) -> Tensor:
+    if isinstance(values, Tensor):
+        return values
+    found = np.asarray(values)
+    # PyTorch takes neither every byte order nor arrays that may not be written to.
+    return torch.tensor(found.astype(np.int64) if found.dtype.kind in "iu" else found)
 
 
 def _check(predicted: Tensor, labels: Tensor, outputs: int, classes: int, draws: int) -> None:

@@ -3,16 +3,19 @@
 One of the three lowest rooms: it imports nothing from the rest of the package.
 """
 
-from companion.inputs.batches import BatchReader, HeldSet, Selector, batches, is_pair, out_of_order
+from companion.inputs.batches import HeldSet, batches, input_batches, is_pair
 from companion.inputs.labels import IGNORE_INDEX, check_labels_fit, integer_labels
 from companion.inputs.logits import checked_logits, real_numbers
 from companion.inputs.models import device_of, dtype_of, refuse_lazy, trainable_parameters
 from companion.inputs.names import ClassName, brief, listed_names, plain, plain_names
 from companion.inputs.numbers import arrays_equal, distinct, positive_number, whole_number
+from companion.inputs.order import out_of_order
 from companion.inputs.outputs import compute_logits, logits_of, moved
+from companion.inputs.reading import LABEL_NAMES, BatchReader, Selector
 
 __all__ = [
     "IGNORE_INDEX",
+    "LABEL_NAMES",
     "BatchReader",
     "ClassName",
     "HeldSet",
@@ -26,6 +29,7 @@ __all__ = [
     "device_of",
     "distinct",
     "dtype_of",
+    "input_batches",
     "integer_labels",
     "is_pair",
     "listed_names",

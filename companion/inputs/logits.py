@@ -68,9 +68,10 @@ def checked_logits(
     allowed = torch.isfinite(found) | (found == -torch.inf) if masked else torch.isfinite(found)
     if not bool(allowed.all()):
         broken = int((~allowed).any(1).sum())
+        advice = "Look" if masked else "Leave out columns that were masked, and look"
         raise ValueError(
             f"logits must be finite; those of {broken} of {len(found)} images hold NaN or "
-            "infinity. Leave out columns that were masked, and look for NaN in images and weights."
+            f"infinity. {advice} for NaN in images and weights."
         )
     if masked and bool((found == -torch.inf).all(1).any()):
         raise ValueError(

@@ -13,12 +13,22 @@ def compute_logits(model: nn.Module, inputs: Any, *, rows: int | None = None) ->
     """Return the model's logits (N, classes) for one batch of inputs, as `logits_of` reads them.
 
     `inputs` is a tensor, or a mapping, whose entries become the model's named arguments. `rows`
-    is N where it is known. Raises the errors of `logits_of`.
+    is N where it is known. Raises the errors of `logits_of`, `TypeError` where the model does not
+    take images of bytes, and whatever the model raises itself.
 
     >>> compute_logits(nn.Linear(4, 3), torch.zeros(2, 4)).shape
     torch.Size([2, 3])
     """
-    output = model(**inputs) if isinstance(inputs, Mapping) else model(inputs)
+    try:
+        output = model(**inputs) if isinstance(inputs, Mapping) else model(inputs)
+    except RuntimeError as error:
+        # Some models scale bytes themselves, so that only their own refusal tells.
+        if not isinstance(inputs, Tensor) or inputs.dtype != torch.uint8:
+            raise
+        raise TypeError(
+            "a model is given images in floating point, unless it scales bytes itself; this one "
+            f"received torch.uint8 and failed ({error}). Scale in the data set: images / 255."
+        ) from error
     return logits_of(output, rows=rows)
 
 
@@ -42,11 +52,18 @@ def logits_of(output: Any, *, rows: int | None = None) -> Tensor:
             f"'logits', or a tuple that begins with them; received {type(output).__name__}{keys}. "
             "Wrap the model in a module that returns the logits."
         )
-    if found.dim() != 2 or (rows is not None and len(found) != rows):
-        wanted = "N" if rows is None else rows
+    if found.dim() != 2 or not found.shape[1]:
+        advice = "Flatten before the head."
+        if found.dim() < 2:
+            advice = "Of one output x for two classes make two: stack([zeros_like(x), x], 1)."
         raise ValueError(
-            f"a classifier returns logits of shape ({wanted}, classes); received "
-            f"{tuple(found.shape)}. Flatten before the head."
+            "a classifier returns logits of shape (N, classes); received "
+            f"{tuple(found.shape)}. {advice}"
+        )
+    if rows is not None and len(found) != rows:
+        raise ValueError(
+            f"a classifier returns a row of logits for each of the {rows} inputs; received "
+            f"{len(found)}. Keep the first dimension: flatten(1) rather than view(-1, …)."
         )
     return found
 
@@ -71,16 +88,22 @@ def _tensor_in(output: Any) -> Tensor | None:
 def moved(inputs: Any, device: torch.device, dtype: torch.dtype | None = None) -> Any:
     """Return a batch's inputs on a device, floating-point ones as `dtype` where that is given.
 
-    Tensors inside mappings, tuples and lists go along; anything else stays as it is.
+    Tensors inside mappings, tuples and lists go along, as does what has a `to` of its own, such as
+    a packed sequence; anything else stays as it is.
 
     >>> moved({"x": torch.zeros(1, dtype=torch.float64)}, torch.device("cpu"), torch.float32)
     {'x': tensor([0.])}
     """
     if isinstance(inputs, Tensor):
         wanted = dtype if inputs.is_floating_point() else None
-        return inputs.to(device, wanted, non_blocking=True)
+        # Towards the CPU nobody would wait for the copy to be complete.
+        return inputs.to(device, wanted, non_blocking=device.type == "cuda")
     if isinstance(inputs, Mapping):
         return {name: moved(value, device, dtype) for name, value in inputs.items()}
+    if hasattr(inputs, "to"):
+        return inputs.to(device)
+    if isinstance(inputs, tuple) and hasattr(inputs, "_fields"):
+        return type(inputs)(*(moved(value, device, dtype) for value in inputs))
     if isinstance(inputs, tuple | list):
-        return [moved(value, device, dtype) for value in inputs]
+        return type(inputs)(moved(value, device, dtype) for value in inputs)
     return inputs

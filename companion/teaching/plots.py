@@ -1,70 +1,37 @@
 """Figures of the book: one look, colours with fixed meanings, intervals as bands.
 
 Every function draws on `ax`, on a new figure's axes where none is given, and returns the axes.
+Seaborn sets the look and draws histograms and heat maps. Means and their intervals over seeds are
+Student's and computed here: seaborn's own would be a bootstrap, and on logarithmic axes the
+interval of another mean.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from companion.evaluation import Interval, mean_interval
+from companion.evaluation import Interval, draw_shares, mean_interval
+from companion.teaching.style import COLOURS, HEIGHT, WIDTH, use_style
 
-COLOURS = {
-    "seen": "#0072B2",  # blue
-    "unseen": "#D55E00",  # vermilion
-    "balanced": "#009E73",  # green
-    "plain": "#6E6E6E",  # grey: plain training, or the reference
-    "other": "#CC79A7",  # purple: a third thing to compare
-    "bound": "#000000",  # what a theorem says
-}
-"""The Okabe-Ito palette (safe for colour-blind readers), each colour with one meaning."""
-
-WIDTH, HEIGHT = 4.8, 3.1  # inches; narrow, so that text stays legible on a phone
-
-
-def use_style() -> None:
-    """Set Matplotlib's defaults to the book's look, and sharp pictures in a notebook.
-
-    Mutates `matplotlib.rcParams`.
-
-    >>> with mpl.rc_context():
-    ...     use_style()
-    ...     mpl.rcParams["axes.spines.top"]
-    False
-    """
-    mpl.rcParams.update(
-        {
-            "figure.figsize": (WIDTH, HEIGHT),
-            "figure.dpi": 100,
-            "figure.facecolor": "white",
-            "figure.constrained_layout.use": True,
-            "font.size": 10,
-            "axes.titlesize": 10.5,
-            "axes.titlelocation": "left",
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.grid": True,
-            "grid.color": "#E6E6E6",
-            "grid.linewidth": 0.6,
-            "lines.linewidth": 1.8,
-            "legend.frameon": False,
-            "image.cmap": "gray",
-        }
-    )
-    try:
-        from IPython import get_ipython
-        from matplotlib_inline.backend_inline import set_matplotlib_formats
-    except ImportError:
-        return
-    if get_ipython() is not None:
-        set_matplotlib_formats("retina")
+__all__ = [
+    "COLOURS",
+    "HEIGHT",
+    "WIDTH",
+    "band",
+    "distributions",
+    "dots",
+    "heat_map",
+    "images",
+    "intervals",
+    "lines",
+    "use_style",
+]
 
 
 def band(
@@ -182,17 +149,49 @@ def distributions(
     >>> [text.get_text() for text in ax.get_legend().get_texts()]
     ['seen', 'unseen']
     """
+    import seaborn as sns
+
     ax = _axes(ax)
-    edges = np.linspace(*span, bins + 1)
     for name, values in groups.items():
         numbers = np.asarray(values, dtype=float)
-        shares = np.histogram(numbers, edges)[0] / max(1, len(numbers))
-        shade = COLOURS.get(name, COLOURS["plain"])
-        ax.stairs(shares, edges, color=shade, fill=True, alpha=0.3)
-        ax.stairs(shares, edges, color=shade, linewidth=1.6, label=name)
+        if not len(numbers):  # seaborn would leave out its name too
+            ax.plot([], color=COLOURS.get(name, COLOURS["plain"]), label=name)
+        sns.histplot(
+            x=numbers,
+            bins=bins,
+            binrange=span,
+            # Shares of the whole group, those beyond the span included.
+            weights=np.full(len(numbers), 1 / max(1, len(numbers))),
+            element="step",
+            color=COLOURS.get(name, COLOURS["plain"]),
+            alpha=0.3,
+            linewidth=1.6,
+            label=name,
+            ax=ax,
+        )
     ax.legend()
     ax.set_ylabel("share of images")
     return ax
+
+
+def heat_map(
+    shares: Sequence[Sequence[float]] | np.ndarray | Tensor,
+    rows: Sequence[object],
+    columns: Sequence[object],
+    *,
+    notes: Sequence[Sequence[object]] | np.ndarray | Tensor | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw a table of shares from 0 to 1 as a heat map, with `notes` in its cells.
+
+    Cells that are NaN stay empty; up to twenty rows and columns bear their names. Raises
+    `ValueError` for a table of another shape than (rows, columns).
+
+    >>> ax = heat_map([[0.9, 0.1]], ["cat"], ["cat", "dog"], notes=[["9 of 10", "1"]])
+    >>> ax.texts[0].get_text()
+    '9 of 10'
+    """
+    return draw_shares(shares, rows, columns, notes=notes, ax=ax)
 
 
 def images(

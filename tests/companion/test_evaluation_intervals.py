@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -85,6 +86,27 @@ def test_bad_values_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         mean_interval(values, **options)
+
+
+FORMS = {"list": list, "array": np.array, "tensor": torch.tensor, "iterator": iter}
+FORMS |= {"double": lambda values: torch.tensor(values, dtype=torch.float64)}
+FORMS |= {"numbers-of-arrays": lambda values: [*np.array(values)]}
+FORMS |= {"tensors": lambda values: [torch.tensor(value) for value in values]}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_numbers_may_come_from_anywhere(form: Callable[[list[float]], Any]) -> None:
+    assert mean_interval(form(FIRST)).low == pytest.approx(mean_interval(FIRST).low, abs=1e-7)
+    expected = paired_difference(FIRST, SECOND)
+    for other in FORMS.values():
+        found = paired_difference(form(FIRST), other(SECOND))
+        assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-7)
+
+
+@pytest.mark.parametrize("values", [["a", "b"], 0.5, None, "0.5", [0.1, [0.2]], [{}, {}]], ids=str)
+def test_what_are_no_numbers_is_refused(values: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"an interval needs (numbers|values of two)"):
+        mean_interval(values)
 
 
 def test_pairs_must_be_complete() -> None:

@@ -117,7 +117,7 @@ class TestSeenAndUnseen:
         assert none_seen.seen_share == 0.0
 
     def test_both_wrong_have_harmonic_mean_zero(self) -> None:
-        assert scored("ac", "bb", [*"abc"], seen="a").harmonic_mean == 0.0
+        assert scored("ac", "bb", [*"abc"], seen=["a"]).harmonic_mean == 0.0
 
 
 class TestCandidates:
@@ -167,7 +167,7 @@ class TestEvaluate:
     ) -> None:
         model = lookup(width)
         with pytest.raises(
-            ValueError, match=rf"shape \(2, 3\).*received \(2, {width}\)\. Pass label_map="
+            ValueError, match=rf"shape \(N, 3\).*received \(2, {width}\)\. Pass label_map="
         ):
             evaluate(model, images_of([0, 1], [*"abc"]))
         assert model.training

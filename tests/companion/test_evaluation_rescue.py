@@ -192,6 +192,15 @@ class TestRandomness:
         assert (found.raw, found.rescued) == (expected.raw, expected.rescued)
         assert torch.equal(found.assignment, expected.assignment)
 
+    @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.uint16, np.uint64, ">i4"], ids=str)
+    def test_arrays_and_lists_count_as_tensors(self, dtype: Any) -> None:
+        predicted, labels = answers_of(60, 4, skill=0.8, scramble=True)
+        options: dict[str, Any] = {"outputs": 4, "classes": 4, "seed": 0, "draws": 3}
+        expected = permutation_rescue(predicted, labels, **options)
+        array = predicted.numpy().astype(dtype)
+        array.flags.writeable = False
+        assert permutation_rescue(array, labels.tolist(), **options) == expected
+
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
     def test_cuda_agrees_with_the_cpu(self) -> None:
         predicted, labels = answers_of(40, 4, skill=0.5)
@@ -203,6 +212,16 @@ class TestRandomness:
 
 
 GOOD = torch.tensor([0, 1, 1, 0])
+
+
+def test_rescues_are_equal_where_their_numbers_are() -> None:
+    options: dict[str, Any] = {"outputs": 2, "classes": 2, "seed": 0, "draws": 3}
+    first, second = (permutation_rescue(GOOD, GOOD, **options) for _ in range(2))
+    other = permutation_rescue(GOOD, GOOD, **options | {"seed": 1, "draws": 4})
+    assert first == second
+    assert hash(first) == hash(second)
+    assert first != other
+    assert first != "found"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import matplotlib as mpl
@@ -10,6 +11,7 @@ import pytest
 import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgba
+from matplotlib.text import Text
 
 from companion import Interval, mean_interval
 from companion.teaching import plots
@@ -18,12 +20,26 @@ RUNS = [[0.1, 0.3, 0.5], [0.2, 0.3, 0.7], [0.3, 0.3, 0.9]]
 MEASURED = {"head": Interval(0.5, 0.4, 0.6, 5), "tail": Interval(-0.2, -0.3, -0.1, 5)}
 GROUPS = {"seen": [0.95, 0.9, 0.85, 0.2], "unseen": [0.1, 0.3]}
 
+
+def shares_in(ax: Axes, group: str, bins: int, span: tuple[float, float] = (0, 1)) -> list[float]:
+    """The height of a group's area in the middle of each bin."""
+    [area] = [each for each in ax.collections if each.get_label() == group]
+    corners = np.asarray(area.get_paths()[0].vertices)
+    edges = np.linspace(*span, bins + 1)
+    # The outline goes along the top of each bin, from edge to edge, and back along zero.
+    tops = [corners[np.isclose(corners[:, 0], edge)][:, 1] for edge in edges]
+    return [
+        float(max(np.intersect1d(left.round(9), right.round(9)))) for left, right in pairwise(tops)
+    ]
+
+
 DRAW: dict[str, Callable[..., Axes]] = {
     "band": lambda **options: plots.band([1, 2, 3], RUNS, **options),
     "lines": lambda **options: plots.lines([1, 2, 3], RUNS, **options),
     "dots": lambda **options: plots.dots([0.5, 0.5, 0.6], [0, 1, 0], **options),
     "intervals": lambda **options: plots.intervals(MEASURED, **options),
     "distributions": lambda **options: plots.distributions(GROUPS, **options),
+    "heat_map": lambda **options: plots.heat_map([[0.1, 0.9]], ["a"], ["b", "c"], **options),
 }
 each_plot = pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW)
 
@@ -131,16 +147,43 @@ class TestIntervals:
 class TestDistributions:
     def test_bins_hold_shares_of_their_group(self) -> None:
         ax = plots.distributions(GROUPS, bins=4)
-        filled = [patch for patch in ax.patches if patch.get_label() in GROUPS]
-        shares = {str(patch.get_label()): patch.get_data().values for patch in filled}  # type: ignore[attr-defined]
-        assert shares["seen"] == pytest.approx([0.25, 0, 0, 0.75])
-        assert shares["unseen"] == pytest.approx([0.5, 0.5, 0, 0])
+        assert shares_in(ax, "seen", 4) == pytest.approx([0.25, 0, 0, 0.75])
+        assert shares_in(ax, "unseen", 4) == pytest.approx([0.5, 0.5, 0, 0])
+
+    def test_values_beyond_the_span_are_part_of_their_group(self) -> None:
+        ax = plots.distributions({"seen": [0.25, 0.75, -3, 9]}, bins=2)
+        assert shares_in(ax, "seen", 2) == pytest.approx([0.25, 0.25])
+        wide = plots.distributions({"seen": [0.25, 9]}, bins=2, span=(0, 10))
+        assert shares_in(wide, "seen", 2, (0, 10)) == pytest.approx([0.5, 0.5])
+
+    def test_a_group_without_values_keeps_its_name(self) -> None:
+        legend = plots.distributions({"seen": [], "unseen": [0.2]}).get_legend()
+        assert legend is not None
+        assert {text.get_text() for text in legend.get_texts()} == {"seen", "unseen"}
+
+    def test_the_axes_say_what_is_counted(self) -> None:
+        ax = plots.distributions(GROUPS)
+        assert (ax.get_xlabel(), ax.get_ylabel()) == ("", "share of images")
 
     def test_groups_have_the_colours_that_bear_their_names(self) -> None:
         ax = plots.distributions(GROUPS | {"else": torch.tensor([0.5])})
-        edges = {str(patch.get_label()): patch.get_edgecolor() for patch in ax.patches}
+        edges = {str(area.get_label()): area.get_edgecolor()[0] for area in ax.collections}  # type: ignore[index]
         assert to_hex(edges["seen"]).upper() == plots.COLOURS["seen"]
         assert to_hex(edges["else"]).upper() == plots.COLOURS["plain"]
+
+
+class TestHeatMap:
+    def test_cells_have_their_shares_and_notes(self) -> None:
+        shares = torch.tensor([[0.9, 0.1], [torch.nan, 0.5]])
+        ax = plots.heat_map(shares, ["a", "b"], [1, 2], notes=[["x", "y"], ["z", ""]])
+        shown = np.ma.filled(ax.collections[0].get_array(), np.nan)
+        assert shown == pytest.approx(shares.numpy(), nan_ok=True)
+        assert [text.get_text() for text in ax.texts] == ["x", "y", ""]
+        assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "2"]
+
+    def test_a_table_of_another_shape_is_refused(self) -> None:
+        with pytest.raises(ValueError, match=r"must be \(1, 2\), rows by columns; rec.*\(2, 1\)"):
+            plots.heat_map([[0.1], [0.2]], ["a"], ["b", "c"])
 
 
 class TestImages:
@@ -177,3 +220,16 @@ def test_the_style_sets_the_defaults() -> None:
         plots.use_style()
         assert mpl.rcParams["figure.figsize"] == [plots.WIDTH, plots.HEIGHT]
         assert mpl.rcParams["axes.spines.right"] is False
+        cycle = mpl.rcParams["axes.prop_cycle"].by_key()["color"]
+        assert {to_hex(colour).upper() for colour in cycle} <= set(plots.COLOURS.values())
+
+
+def test_no_letter_of_the_style_is_too_small_for_a_phone() -> None:
+    with mpl.rc_context():
+        plots.use_style()
+        ax = plots.band([1, 2, 3], RUNS, label="runs")
+        ax.legend(["a"])
+        ax.set(xlabel="x", ylabel="y", title="t")
+        ax.figure.canvas.draw()
+        sizes = [text.get_fontsize() for text in ax.figure.findobj(Text) if text.get_text()]  # type: ignore[attr-defined]
+        assert min(sizes) >= 10
