@@ -245,7 +245,7 @@ class TestWeightedBy:
         (iter(range(200)), {}, "received none. An iterator ends after one epoch"),
         ([], {}, "must draw something in each epoch"),
         (Script([0, 1], []), {}, "must draw something in each epoch"),
-        (range(200), {"epochs": 0}, r"epochs must be at least 1; received 0"),
+        (range(200), {"epochs": 0}, r"epochs must be a whole number of at least 1; received 0"),
         (range(200), {"num_classes": 2}, "below the number of classes, 2; received 2"),
     ],
     ids=["iterator", "none", "none-later", "no-epoch", "classes"],
