@@ -118,6 +118,12 @@ class TestDoubleCorrection:
         assert double_correction(sampler, WeightedLoss(class_weights(labels))) is None
         assert double_correction(sampler, WeightedLoss([1.0, 1.0, 5.0])) is None
 
+    def test_one_of_the_two_that_goes_too_far_is_not_two(self) -> None:
+        steep = weighted(EACH**2)
+        assert double_correction(steep, WeightedLoss(torch.ones(3)), labels=LABELS) is None
+        heavy = audit_sampler(RandomSampler(DATA), DATA, loss=WeightedLoss(EACH**2))
+        assert heavy.findings == ()
+
     def test_raising_the_common_class_is_no_second_correction(self) -> None:
         loss = WeightedLoss([4.0, 1.0, 1.0])
         assert double_correction(balanced_sampler(LABELS, seed=0), loss) is None
