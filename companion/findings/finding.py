@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 SEVERITIES = ("error", "warning", "note")
-CODE = re.compile(r"[A-Z]{3}\d{3}")
+CODE = re.compile(r"[A-Z]{3}[0-9]{3}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Finding:
     """One thing that was found, in words that stand alone.
 
@@ -20,7 +20,11 @@ class Finding:
     "error" (the result is wrong), "warning" (it probably is) or "note". `seen` is the evidence
     with its numbers, `why` the consequence, `remedy` what to do, `link` where it is explained.
 
-    Raises `ValueError` for a code of another form, an unknown severity, and nothing seen.
+    It does not change, and findings of the same words are the same. `Finding(**found.to_dict())`
+    makes it again.
+
+    Raises `TypeError` for what is no string, `ValueError` for a code of another form, an unknown
+    severity, and nothing seen.
 
     >>> found = Finding("OPT101", "warning", "the rate ends at 60% of its peak", why="The last "
     ...     "steps are too long to settle.", remedy="Make the schedule for 200 steps.")
@@ -36,6 +40,12 @@ class Finding:
     link: str = ""
 
     def __post_init__(self) -> None:
+        for name, value in self.to_dict().items():
+            if not isinstance(value, str):
+                raise TypeError(
+                    f"the {name} of a finding must be a string; received {value!r}. "
+                    "Write it out, with its numbers."
+                )
         if not CODE.fullmatch(self.code):
             raise ValueError(
                 f"a finding's code is three letters and three digits; received {self.code!r}. "
@@ -45,11 +55,23 @@ class Finding:
             raise ValueError(
                 f"severity must be one of {', '.join(SEVERITIES)}; received {self.severity!r}."
             )
-        if not self.seen:
+        if not self.seen.strip():
             raise ValueError(f"a finding says what was seen; {self.code} says nothing.")
 
     def __str__(self) -> str:
         return f"{self.code} {self.severity}: {self.seen}"
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={value!r}" for name, value in self.to_dict().items() if value)
+        return f"{type(self).__name__}({given})"
+
+    def to_dict(self) -> dict[str, str]:
+        """Return the fields by their names: strings alone, for JSON and tables.
+
+        >>> Finding("OPT101", "note", "seen").to_dict()["severity"]
+        'note'
+        """
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def explained(self, width: int = 88) -> str:
         """Return the finding with why it matters, what to do and where to read on, in lines.
@@ -60,7 +82,14 @@ class Finding:
         """
         below = [part for part in (self.why, self.remedy, self.link) if part]
         wrapped = [
-            textwrap.fill(part, width, initial_indent="    ", subsequent_indent="    ")
+            textwrap.fill(
+                part,
+                width,
+                initial_indent="    ",
+                subsequent_indent="    ",
+                break_long_words=False,  # a link is of use as a whole
+                break_on_hyphens=False,
+            )
             for part in below
         ]
         return "\n".join([str(self), *wrapped])

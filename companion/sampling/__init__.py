@@ -1,10 +1,12 @@
 """Sampling: what to do when classes are unequally many, by drawing, by weighting, by adjusting.
 
-Imports `labels` and nothing above it; works with labels and loaders of any make.
+Imports the lowest floor and nothing above it; works with labels and loaders of any make.
 """
 
 from companion.sampling.adjustment import LogitAdjustedLoss, logit_adjustment, shift_prior
 from companion.sampling.audit import Draw, audit_sampler, expected_coverage
+from companion.sampling.correction import double_correction
+from companion.sampling.mistakes import mismatched_sampler
 from companion.sampling.reading import labels_of
 from companion.sampling.samplers import BalancedSampler, balanced_sampler
 from companion.sampling.weights import WeightedLoss, class_counts, class_weights
@@ -18,8 +20,10 @@ __all__ = [
     "balanced_sampler",
     "class_counts",
     "class_weights",
+    "double_correction",
     "expected_coverage",
     "labels_of",
     "logit_adjustment",
+    "mismatched_sampler",
     "shift_prior",
 ]

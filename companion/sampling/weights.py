@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from companion.labels import IGNORE_INDEX
+from companion.inputs import IGNORE_INDEX, whole_number
 from companion.sampling.reading import labels_of
+from companion.sampling.rows import COUNTS, WEIGHTS, along_classes, checked_weights, made_as
 
 SCHEMES = ("inverse", "square-root", "effective")
 
@@ -19,7 +20,9 @@ def class_counts(labels: Any, *, num_classes: int | None = None) -> Tensor:
 
     `labels` is a data set or its labels (`labels_of`); labels of −100 count for no class.
     `num_classes` is by default what the data set declares (`classes`), else the highest label
-    plus one. Raises `ValueError` for a label beyond `num_classes`, and the errors of `labels_of`.
+    plus one. The result remembers that it is counts, and no loss takes it for weights.
+
+    Raises `ValueError` for a label beyond `num_classes`, and the errors of `labels_of`.
 
     >>> class_counts([0, 0, 2], num_classes=4)
     tensor([2, 0, 1, 0])
@@ -27,13 +30,15 @@ def class_counts(labels: Any, *, num_classes: int | None = None) -> Tensor:
     found = labels_of(labels)
     found = found[found != IGNORE_INDEX]
     declared = getattr(labels, "classes", None)
-    width = num_classes or (len(declared) if declared else 0)
+    width = len(declared) if declared else 0
+    if num_classes is not None:
+        width = whole_number(num_classes, "num_classes")
     if width and len(found) and int(found.max()) >= width:
         raise ValueError(
             f"labels must lie below the number of classes, {width}; received {int(found.max())}. "
             "Count with the number of outputs of the head."
         )
-    return torch.bincount(found, minlength=width)
+    return made_as(torch.bincount(found, minlength=width), COUNTS)
 
 
 def class_weights(
@@ -44,7 +49,8 @@ def class_weights(
     `scheme` is "inverse" (1 / count: every class weighs the same in all), "square-root"
     (1 / √count, halfway) or "effective" ((1 − β) / (1 − β^count): Cui et al., "Class-Balanced
     Loss Based on Effective Number of Samples", CVPR 2019). The mean over images is 1, so that
-    the learning rate keeps its meaning. Weights are for a loss; a sampler makes its own.
+    the learning rate keeps its meaning. Weights are for a loss; a sampler makes its own. The
+    result remembers that it is weights, and nothing takes it for counts.
 
     Raises `ValueError` for a class without images, whose weight would be infinite, an unknown
     scheme and a `beta` outside 0 … 1; and the errors of `class_counts`.
@@ -69,25 +75,7 @@ def class_weights(
         "square-root": counts.rsqrt(),
         "effective": (1 - beta) / (1 - beta**counts),
     }[scheme]
-    return (raw * counts.sum() / (raw * counts).sum()).float()
-
-
-def checked_weights(weights: Tensor, what: str = "class weights") -> Tensor:
-    """Return the weights as float32; raise `ValueError` where they can weigh nothing."""
-    found = torch.as_tensor(weights, dtype=torch.float32)
-    good = found.dim() == 1 and bool((torch.isfinite(found) & (found >= 0)).all())
-    if not good or not bool((found > 0).any()):
-        raise ValueError(
-            f"{what} must be a row of finite numbers of at least 0, one above it; received "
-            f"{_shortened(found)}. Take {what.replace(' ', '_')}(labels)."
-        )
-    return found
-
-
-def _shortened(values: Tensor) -> str:
-    shown = values.flatten()[:6].tolist()
-    more = "…" if values.numel() > len(shown) else ""
-    return f"{[round(value, 4) for value in shown]}{more} of shape {tuple(values.shape)}"
+    return made_as((raw * counts.sum() / (raw * counts).sum()).float(), WEIGHTS)
 
 
 class WeightedLoss(nn.Module):
@@ -97,10 +85,11 @@ class WeightedLoss(nn.Module):
     sum of weights instead: in a batch of one class the weights cancel, and in small batches they
     do so in part (pytorch/pytorch#72047). Label smoothing is taken of the image's own loss;
     `F.cross_entropy` weighs each smoothed target by its own class (pytorch/pytorch#104776).
-    Labels of −100 count for nothing.
+    Labels of −100 count for nothing. Logits are (N, classes) or, for an answer in each place,
+    (N, classes, …). `weights` (classes,) are copied.
 
-    Raises `ValueError` for weights that are negative, not finite or all zero, and for logits of
-    another width.
+    Raises `ValueError` for weights that are negative, not finite or all zero, for counts in their
+    place, and for logits of another width; `TypeError` for labels that are no integers.
 
     >>> loss = WeightedLoss(torch.tensor([0.5, 2.0]))
     >>> loss(torch.zeros(1, 2), torch.tensor([1])) / loss(torch.zeros(1, 2), torch.tensor([0]))
@@ -109,7 +98,7 @@ class WeightedLoss(nn.Module):
 
     weights: Tensor
 
-    def __init__(self, weights: Tensor, *, label_smoothing: float = 0.0) -> None:
+    def __init__(self, weights: Any, *, label_smoothing: float = 0.0) -> None:
         super().__init__()
         if not 0 <= label_smoothing < 1:
             raise ValueError(
@@ -120,18 +109,14 @@ class WeightedLoss(nn.Module):
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the mean over labelled images of weight × loss."""
-        check_width(self.weights, logits)
+        along_classes(self.weights, logits)
+        if labels.is_floating_point():
+            raise TypeError(
+                f"labels must be integer indices, to have a weight; received {labels.dtype}. For "
+                "mixed images add up the losses of both labels by their shares."
+            )
         each = F.cross_entropy(
             logits, labels, reduction="none", label_smoothing=self.label_smoothing
         )
         weights = self.weights.to(logits)[labels.clamp(min=0)]
         return (weights * each).sum() / (labels != IGNORE_INDEX).sum()
-
-
-def check_width(row: Tensor, logits: Tensor) -> None:
-    """Raise `ValueError` where a row of classes does not fit the logits."""
-    if logits.shape[-1] != len(row):
-        raise ValueError(
-            f"one number for each class is needed; received {len(row)} for logits of "
-            f"{logits.shape[-1]} classes. Count with num_classes, the head's outputs."
-        )

@@ -1,6 +1,6 @@
 """Images of classes that a network never saw: how to tell, to reject, and to take them in.
 
-Imports `labels`, `datasets` and `evaluation`, and nothing above them.
+Imports the lowest floor, `labels` and `datasets`, and nothing above them.
 """
 
 from companion.unknowns.one_vs_rest import OneVsRest, against_rest, one_vs_rest_loss

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from companion.datasets import LabelledImages
-from companion.labels import IGNORE_INDEX, ClassName
+from companion.inputs import IGNORE_INDEX, ClassName
 
 
 def one_vs_rest_loss(logits: Tensor, labels: Tensor) -> Tensor:

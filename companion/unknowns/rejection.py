@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
+
+from companion.inputs import arrays_equal, real_numbers
 
 
 @dataclass(frozen=True)
@@ -25,11 +29,12 @@ class Detection:
     keep: float
 
 
-def detection(seen_scores: Tensor, unseen_scores: Tensor, *, keep: float = 0.95) -> Detection:
+def detection(seen_scores: Any, unseen_scores: Any, *, keep: float = 0.95) -> Detection:
     """Return how well scores (N,) of seen and (M,) of unseen images can be told apart.
 
-    Raises `ValueError` where either side is empty, as in a test set without unseen classes, for
-    scores that are not finite, and for a `keep` outside 0 … 1.
+    Scores are floating-point tensors or arrays. Raises `TypeError` for others,
+    `ValueError` where either side is empty, as in a test set without unseen classes, for scores
+    that are not finite, and for a `keep` that is not above 0 and at most 1.
 
     >>> detection(torch.tensor([9.0, 8.0, 7.0]), torch.tensor([7.5, 1.0, 1.0, 1.0]), keep=0.6)
     Detection(auroc=0.9166666666666666, unseen_accepted=0.0, threshold=8.0, keep=0.6)
@@ -45,11 +50,12 @@ def detection(seen_scores: Tensor, unseen_scores: Tensor, *, keep: float = 0.95)
     )
 
 
-def threshold_keeping(scores: Tensor, keep: float) -> float:
+def threshold_keeping(scores: Any, keep: float) -> float:
     """Return the highest threshold that accepts at least the share `keep` of the scores (N,).
 
     Accepted is what is at or above it. Choose it on validation images of seen classes.
-    Raises `ValueError` for no scores and for a `keep` that is not above 0 and at most 1.
+    Raises `ValueError` for no scores and for a `keep` that is not above 0 and at most 1,
+    `TypeError` for scores that are no floating-point tensor or array.
 
     >>> threshold_keeping(torch.tensor([1.0, 2.0, 3.0, 4.0]), 0.5)
     3.0
@@ -64,14 +70,14 @@ def threshold_keeping(scores: Tensor, keep: float) -> float:
     return ordered[max(1, count) - 1].item()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RejectionCurve:
     """What is accepted as the threshold falls, from nothing to everything.
 
     Shares of the images of their kind at each of `thresholds`: `seen_accepted`, `seen_right`
     (accepted and named right) and `unseen_accepted`, each of which got a wrong name. `area` lies
     under `seen_right` over `unseen_accepted`: the chance that a seen image is named right and
-    scores higher than an unseen one, ties counting half.
+    scores higher than an unseen one, ties counting half. Curves are equal whose numbers are.
     """
 
     thresholds: Tensor = field(repr=False)
@@ -79,6 +85,12 @@ class RejectionCurve:
     seen_right: Tensor = field(repr=False)
     unseen_accepted: Tensor = field(repr=False)
     area: float
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RejectionCurve) and arrays_equal(vars(self), vars(other))
+
+    def __hash__(self) -> int:
+        return hash((len(self.thresholds), self.area))
 
     def right_at(self, unseen_accepted: float) -> float:
         """Return the largest `seen_right` that lets in at most this share of the unseen.
@@ -94,42 +106,38 @@ class RejectionCurve:
         return self.seen_right[self.unseen_accepted <= unseen_accepted].max().item()
 
 
-def rejection_curve(scores: Tensor, right: Tensor, *, seen: Tensor) -> RejectionCurve:
+def rejection_curve(scores: Any, right: Any, *, seen: Any) -> RejectionCurve:
     """Return what each threshold accepts, of seen images named right and of unseen ones.
 
     This is the open-set classification rate of Dhamija et al. (2018),
     https://arxiv.org/abs/1811.04110. `scores` (N,) rank all images, `right` (N,) says which were
-    named right and `seen` (N,) which are of a seen class; both are boolean.
+    named right and `seen` (N,) which are of a seen class; both are boolean. All are tensors or
+    arrays.
 
-    Raises `TypeError` for masks that are not boolean, `ValueError` for shapes that differ, for an
-    unseen image that was named right, and where seen or unseen images are missing.
+    Raises `TypeError` for masks that are not boolean and scores that are no floating point,
+    `ValueError` for shapes that differ, for an unseen image that was named right, and where seen
+    or unseen images are missing.
 
     >>> scores, right = torch.tensor([3.0, 2.0, 1.0]), torch.tensor([True, False, False])
     >>> rejection_curve(scores, right, seen=torch.tensor([True, True, False]))
     RejectionCurve(area=0.5)
     """
-    for name, mask in {"right": right, "seen": seen}.items():
-        if mask.dtype != torch.bool or mask.shape != scores.shape:
-            raise (TypeError if mask.dtype != torch.bool else ValueError)(
-                f"{name} must be a boolean for each of the scores {tuple(scores.shape)}; received "
-                f"{mask.dtype} {tuple(mask.shape)}. Compare: predicted == labels."
-            )
-    right, seen = right.cpu(), seen.cpu()
-    if bool((right & ~seen).any()):
+    ranked = _checked(scores, "scored")
+    named, known = _mask(right, ranked, "right"), _mask(seen, ranked, "seen")
+    if bool((named & ~known).any()):
         raise ValueError(
             "an image of an unseen class cannot be named right; received "
-            f"{int((right & ~seen).sum())} that are. Check that seen is the head's own classes."
+            f"{int((named & ~known).sum())} that are. Check that seen is the head's own classes."
         )
-    ranked = _checked(scores, "scored")
-    _checked(ranked[seen], "seen")
-    _checked(ranked[~seen], "unseen")
+    _checked(ranked[known], "seen")
+    _checked(ranked[~known], "unseen")
     thresholds = torch.cat([torch.tensor([torch.inf]), ranked.unique().flip(0)])
-    seen_total, unseen_total = int(seen.sum()), int((~seen).sum())
-    seen_right = share_at_least(ranked[right], thresholds, seen_total)
-    unseen_accepted = share_at_least(ranked[~seen], thresholds, unseen_total)
+    seen_total, unseen_total = int(known.sum()), int((~known).sum())
+    seen_right = share_at_least(ranked[named], thresholds, seen_total)
+    unseen_accepted = share_at_least(ranked[~known], thresholds, unseen_total)
     return RejectionCurve(
         thresholds,
-        share_at_least(ranked[seen], thresholds, seen_total),
+        share_at_least(ranked[known], thresholds, seen_total),
         seen_right,
         unseen_accepted,
         area=torch.trapezoid(seen_right, unseen_accepted).item(),
@@ -147,16 +155,33 @@ def share_at_least(values: Tensor, bounds: Tensor, total: int) -> Tensor:
     return (len(values) - below).double() / total
 
 
-def _checked(scores: Tensor, kind: str) -> Tensor:
-    if scores.dim() != 1 or len(scores) == 0:
+def _mask(values: Any, scores: Tensor, name: str) -> Tensor:
+    found = torch.from_numpy(np.array(values)) if isinstance(values, np.ndarray) else values
+    if not isinstance(found, Tensor) or found.dtype != torch.bool or found.shape != scores.shape:
+        boolean = isinstance(found, Tensor) and found.dtype == torch.bool
+        shape = f" {tuple(found.shape)}" if isinstance(found, Tensor) else ""
+        raise (ValueError if boolean else TypeError)(
+            f"{name} must be a boolean for each of the scores {tuple(scores.shape)}; received "
+            f"{getattr(found, 'dtype', type(found).__name__)}{shape}. Compare: predicted == labels."
+        )
+    return found.cpu()
+
+
+def _checked(scores: Any, kind: str) -> Tensor:
+    found = real_numbers(
+        scores,
+        what=f"scores of {kind} images",
+        advice="Pass what confidence returns, not the predicted classes.",
+    )
+    if found.dim() != 1 or len(found) == 0:
         raise ValueError(
             f"scores of {kind} images must have shape (N,), at least one; received "
-            f"{tuple(scores.shape)}. A set needs images of seen and of unseen classes to tell "
+            f"{tuple(found.shape)}. A set needs images of seen and of unseen classes to tell "
             "them apart."
         )
-    if not bool(torch.isfinite(scores).all()):
+    if not bool(torch.isfinite(found).all()):
         raise ValueError(
             f"scores must be finite; some of the {kind} images' are NaN or infinite. "
             "Look for NaN in the logits."
         )
-    return scores.detach().cpu().double()
+    return found.cpu().double()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from companion import (
     LabelledImages,
     LogitAdjustedLoss,
+    class_weights,
     fit,
     logit_adjustment,
     mlp,
@@ -242,6 +244,37 @@ class TestConsistency:
         assert balanced_accuracy(chosen) < best_balanced_accuracy() - 0.2
 
 
+class TestDenseLogits:
+    """Logits (N, classes, …): an answer in each place, the classes in dimension 1."""
+
+    @pytest.mark.parametrize("shape", [(2, 3, 4, 3), (2, 3, 3), (3, 3, 3, 3), (2, 3, 2, 1, 3)])
+    def test_each_place_is_adjusted_as_an_image_is(self, shape: tuple[int, ...]) -> None:
+        logits = torch.randn(shape, dtype=torch.float64)
+        labels = torch.randint(3, shape[:1] + shape[2:])
+        labels[0] = -100
+        flat = logits.movedim(1, -1).reshape(-1, 3)
+        loss = LogitAdjustedLoss(COUNTS, tau=1.5)
+        assert torch.allclose(loss(logits, labels), loss(flat, labels.flatten()))
+        for adjusted in (
+            lambda each: logit_adjustment(each, COUNTS),
+            lambda each: shift_prior(each, trained=COUNTS, used=torch.ones(3)),
+        ):
+            assert torch.allclose(adjusted(logits).movedim(1, -1).reshape(-1, 3), adjusted(flat))
+
+    def test_one_image_alone_has_its_classes_in_its_only_dimension(self) -> None:
+        logits = torch.randn(3)
+        loss, label = LogitAdjustedLoss(COUNTS), torch.tensor(2)
+        assert torch.allclose(loss(logits, label), loss(logits[None], label[None]))
+        assert torch.equal(
+            logit_adjustment(logits, COUNTS), logit_adjustment(logits[None], COUNTS)[0]
+        )
+
+    def test_classes_at_the_end_are_refused(self) -> None:
+        for call in CALLS.values():
+            with pytest.raises(ValueError, match=r"logits of 5 classes.*\(N, classes, …\)"):
+                call(torch.zeros(2, 5, 3), COUNTS)
+
+
 CALLS: dict[str, Callable[[Tensor, Tensor], Any]] = {
     "adjustment": logit_adjustment,
     "trained": lambda logits, row: shift_prior(logits, trained=row, used=torch.ones(3)),
@@ -253,7 +286,7 @@ CALLS: dict[str, Callable[[Tensor, Tensor], Any]] = {
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 class TestRefusals:
     def test_rows_of_another_width(self, call: Callable[[Tensor, Tensor], Any]) -> None:
-        for row in (torch.ones(2), torch.ones(4), torch.ones(1)):
+        for row in (torch.ones(2), torch.ones(4), torch.ones(1), torch.tensor([0.5, 0.5])):
             with pytest.raises(ValueError, match=f"received {len(row)} for logits of 3 classes"):
                 call(torch.zeros(2, 3), row)
 
@@ -268,3 +301,78 @@ class TestRefusals:
         message = r"class counts must be a row of finite numbers.*Take class_counts\(labels\)"
         with pytest.raises(ValueError, match=message):
             call(torch.zeros(2, 3), torch.tensor(row))
+
+    @pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.bool], ids=str)
+    def test_integer_logits_which_would_cut_the_prior(
+        self, call: Callable[[Tensor, Tensor], Any], dtype: torch.dtype
+    ) -> None:
+        message = rf"logits must be floating point; received {dtype}\. Pass what the head returns"
+        with pytest.raises(TypeError, match=message):
+            call(torch.ones(2, 3, dtype=dtype), COUNTS)
+
+    def test_weights_in_place_of_counts(self, call: Callable[[Tensor, Tensor], Any]) -> None:
+        weights = class_weights([0] * 90 + [1] * 9 + [2])
+        with pytest.raises(
+            ValueError, match="class counts are needed here; received class weights"
+        ):
+            call(torch.zeros(2, 3), weights)
+        for row in (weights.clone(), weights.double(), torch.tensor([0.5, 1.5, 4.0])):
+            with pytest.raises(ValueError, match="whole numbers, or shares that sum to 1"):
+                call(torch.zeros(2, 3), row)
+
+    @pytest.mark.parametrize("row", ["many", {"cat": 3}, None, [[1], [1, 2]]])
+    def test_what_is_no_row(self, call: Callable[[Tensor, Tensor], Any], row: Any) -> None:
+        with pytest.raises(TypeError, match="class counts must be a row of numbers"):
+            call(torch.zeros(2, 3), row)
+
+
+def test_balanced_weights_are_no_counts_either() -> None:
+    with pytest.raises(ValueError, match="class counts are needed here; received class weights"):
+        LogitAdjustedLoss(class_weights([0, 1, 2]))
+
+
+@pytest.mark.parametrize("kind", [list, np.array, torch.tensor], ids=["list", "array", "tensor"])
+@pytest.mark.parametrize(
+    "row",
+    [[900, 90, 10], [900.0, 90.0, 10.0], [0.9, 0.09, 0.01]],
+    ids=["whole", "floats", "shares"],
+)
+def test_counts_and_shares_may_come_from_anywhere(kind: Callable[[Any], Any], row: Any) -> None:
+    logits = torch.randn(4, 3)
+    expected = logit_adjustment(logits, COUNTS)
+    assert torch.allclose(logit_adjustment(logits, kind(row)), expected, atol=1e-6)
+    labels = torch.tensor([0, 1, 2, 0])
+    assert torch.allclose(
+        LogitAdjustedLoss(kind(row))(logits, labels), LogitAdjustedLoss(COUNTS)(logits, labels)
+    )
+
+
+def test_shares_of_many_classes_sum_to_one_in_any_type() -> None:
+    shares = torch.full((1000,), 1 / 1000)
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        LogitAdjustedLoss(shares.to(dtype))
+
+
+def test_logits_may_be_an_array() -> None:
+    logits = np.random.default_rng(0).normal(size=(4, 3))
+    expected = logit_adjustment(torch.from_numpy(logits), COUNTS)
+    assert torch.equal(logit_adjustment(logits, COUNTS), expected)
+    moved = shift_prior(logits, trained=COUNTS, used=np.ones(3))
+    assert torch.allclose(moved.softmax(1), expected.softmax(1))
+
+
+def test_gradients_go_through_an_adjustment() -> None:
+    logits = torch.zeros(2, 3, requires_grad=True)
+    logit_adjustment(logits, COUNTS).sum().backward()
+    assert logits.grad is not None
+    assert logits.grad.tolist() == [[1, 1, 1]] * 2
+
+
+@pytest.mark.parametrize("tau", [math.nan, math.inf])
+def test_tau_is_finite(tau: float) -> None:
+    for call in (
+        lambda: LogitAdjustedLoss(COUNTS, tau=tau),
+        lambda: logit_adjustment(torch.zeros(1, 3), COUNTS, tau=tau),
+    ):
+        with pytest.raises(ValueError, match=f"tau must be finite; received {tau}"):
+            call()

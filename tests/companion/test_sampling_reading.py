@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.utils.data import ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset
 from torchvision.datasets import DatasetFolder
 
-from companion import LabelledImages, labels_of
-from companion.sampling.reading import PROBES
+from companion import LabelledImages, class_counts, labels_of
+from companion.sampling.reading import PROBES, stored_labels_of
 
 quickly = settings(deadline=None, max_examples=60)
 
@@ -164,16 +164,115 @@ class TestDataSets:
         assert labels_of(merged).tolist() == [0, 0, 1, 1]
         assert labels_of(Subset(merged, [3, 0])).tolist() == [1, 0]
 
-    def test_a_tensor_data_set_may_have_more_tensors(self) -> None:
+    @pytest.mark.parametrize(
+        "more",
+        [torch.rand(3), torch.rand(3, 2), torch.arange(12).view(3, 2, 2), torch.ones(3).bool()],
+        ids=["weights", "table", "masks", "flags"],
+    )
+    def test_a_tensor_data_set_may_have_more_tensors(self, more: Tensor) -> None:
         images, labels = torch.zeros(3, 1), torch.tensor([2, 0, 1])
-        for more in (torch.arange(3), torch.rand(3), torch.rand(3, 2)):
-            assert labels_of(TensorDataset(images, labels, more)).tolist() == [2, 0, 1]
+        for tensors in ((images, labels, more), (images, more, labels)):
+            assert labels_of(TensorDataset(*tensors)).tolist() == [2, 0, 1]
+            assert labels_of(Subset(TensorDataset(*tensors), [1, 0])).tolist() == [0, 2]
+            assert labels_of(Sequence(TensorDataset(*tensors))).tolist() == [2, 0, 1]
 
-    def test_its_labels_are_its_second_tensor_and_not_one_much_like_it(self) -> None:
-        labels = torch.arange(1000) % 2
-        other = labels.clone()
-        other[501] = 0
-        assert labels_of(TensorDataset(torch.zeros(1000, 1), labels, other))[501] == 1
+    def test_two_that_could_be_labels_are_told_apart_by_their_place(self) -> None:
+        data = TensorDataset(torch.zeros(3, 1), torch.arange(3), torch.tensor([1, 1, 0]))
+        for each in (data, Sequence(data)):
+            with pytest.raises(ValueError, match=r"positions \[1, 2\] that could be\. Say which"):
+                labels_of(each)
+            assert labels_of(each, labels=2).tolist() == [1, 1, 0]
+            assert labels_of(each, labels=1).tolist() == [0, 1, 2]
+            assert labels_of(Subset(each, [2, 0]), labels=2).tolist() == [0, 1]
+            assert labels_of(ConcatDataset([each, each]), labels=2).tolist() == [1, 1, 0] * 2
+
+
+class Sequence(Dataset[Any]):
+    """The items of another data set and nothing else."""
+
+    def __init__(self, data: Any) -> None:
+        self.data, self.read = data, 0
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> Any:
+        self.read += 1
+        if index >= len(self):
+            raise IndexError(index)
+        return self.data[index]
+
+
+class Table:
+    """Like a data set of Hugging Face: items are dictionaries, columns are read by their names."""
+
+    def __init__(self, **columns: list[Any]) -> None:
+        self.columns, self.read = columns, 0
+
+    @property
+    def column_names(self) -> list[str]:
+        return [*self.columns]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def __getitem__(self, index: int | str) -> Any:
+        if isinstance(index, str):
+            assert index != "image", "pictures are not to be decoded"
+            return self.columns[index]
+        self.read += 1
+        return {name: column[index] for name, column in self.columns.items()}
+
+
+class TestDictionaries:
+    @pytest.mark.parametrize("name", ["label", "labels", "target", "targets", "y"])
+    @pytest.mark.parametrize("kind", [list, Sequence], ids=["list", "data-set"])
+    def test_the_key_that_everybody_uses_is_read(
+        self, name: str, kind: Callable[[Any], Any]
+    ) -> None:
+        items = [{"image": object(), name: label, "id": 7} for label in (2, 0, -100)]
+        assert labels_of(kind(items)).tolist() == [2, 0, -100]
+        assert class_counts(kind(items)).tolist() == [1, 0, 1]
+
+    @pytest.mark.parametrize("make", [int, np.int64, torch.tensor], ids=["int", "numpy", "torch"])
+    def test_the_label_may_be_any_integer(self, make: Callable[[int], Any]) -> None:
+        assert labels_of([{"x": 0.0, "label": make(n)} for n in (1, 0)]).tolist() == [1, 0]
+
+    def test_another_key_or_a_function_can_be_named(self) -> None:
+        items = [{"image": 0.0, "fine": {"id": label}, "coarse": label // 2} for label in range(4)]
+        assert labels_of(items, labels="coarse").tolist() == [0, 0, 1, 1]
+        assert labels_of(items, labels=lambda item: item["fine"]["id"]).tolist() == [0, 1, 2, 3]
+        assert labels_of(Subset(Sequence(items), [3]), labels="coarse").tolist() == [1]
+
+    def test_a_column_saves_reading_the_items(self) -> None:
+        labels = [0, 1] * 200
+        table = Table(image=[None] * 400, label=labels)
+        assert labels_of(table).tolist() == labels
+        assert 0 < table.read <= PROBES + 3
+        assert labels_of(Subset(Sequence(table), [1, 0])).tolist() == [1, 0]
+
+    @pytest.mark.parametrize(
+        ("items", "error", "message"),
+        [
+            ([{"image": 0.0}], KeyError, "in one place: 'labels', 'label'.*received keys 'image'"),
+            ([{"label": 0, "y": 1}], KeyError, "received several, 'label', 'y'.*Say which"),
+            ([{"image": 0.0, "label": "cat"}], TypeError, "Encode names with LabelMap.encode"),
+            ([{"image": 0.0, "label": 0.5}], TypeError, "must be integer indices"),
+            ([(0.0, 0.5, 0.5)], ValueError, "received none that could be"),
+            ([(0.0,)], TypeError, "received tuple of 1"),
+        ],
+        ids=["none", "two", "name", "float", "triple", "alone"],
+    )
+    def test_items_without_a_label_are_refused(
+        self, items: Any, error: type[Exception], message: str
+    ) -> None:
+        for data in (items, Sequence(items)):
+            with pytest.raises(error, match=message):
+                labels_of(data)
+
+    def test_a_key_that_is_not_there_is_named(self) -> None:
+        with pytest.raises(KeyError, match="labels='fine' must be in every batch"):
+            labels_of([{"image": 0.0, "label": 1}], labels="fine")
 
 
 class TestStoredLabels:
@@ -228,6 +327,33 @@ class TestStoredLabels:
         data.own = Counting(data.own)
         assert labels_of(data).tolist() == [0, 1] * 50
         assert data.own.asked < 20
+
+
+class TestWithoutReadingAll:
+    def test_stored_labels_are_found_through_subsets(self) -> None:
+        data = Folder([0] * 50 + [1] * 50)
+        found = stored_labels_of(Subset(data, [99, 0]))
+        assert found is not None
+        assert found.tolist() == [1, 0]
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            Items([0, 1] * 50),
+            Folder([0, 1] * 50, lambda label: 1 - label),
+            ConcatDataset([pairs(0, 1), Items([0, 1] * 50)]),
+            Stream(),
+        ],
+        ids=["none-stored", "others-stored", "in-a-part", "stream"],
+    )
+    def test_else_nothing_is(self, data: Any) -> None:
+        assert stored_labels_of(data) is None
+
+    def test_what_items_draw_is_put_back(self) -> None:
+        data = Folder([0, 1] * 50, lambda label: label + 0 * int(torch.rand(1)))
+        before = torch.get_rng_state()
+        assert stored_labels_of(data) is not None
+        assert torch.equal(torch.get_rng_state(), before)
 
 
 class Counting(list[int]):
@@ -295,6 +421,7 @@ REFUSALS: dict[str, tuple[Any, type[Exception], str]] = {
     "counts of labels": (Counter([0, 0, 1]), TypeError, "must have positions.*received Counter"),
     "stream": (Stream(), TypeError, "must have positions.*received Stream.*map-style"),
     "nothing at all": (None, TypeError, "must have positions.*received NoneType"),
+    "counts of a class": (class_counts([0, 1, 1]), ValueError, "labels are needed.*class counts"),
     "negative": ([0, -1], ValueError, r"at least 0, or -100 for none; received -1\. Look for"),
     "beyond -100": ([0, -101, -100], ValueError, "received -101"),
     "empty list": ([], ValueError, "at least one label is needed; received none"),

@@ -398,6 +398,47 @@ def test_a_declared_class_without_images_is_refused() -> None:
         balanced_sampler(data, seed=0)
 
 
+@pytest.mark.parametrize(
+    ("seed", "error"),
+    [
+        (None, TypeError),
+        (-1, ValueError),
+        (np.int64(-3), ValueError),
+        (0.5, TypeError),
+        ("1", TypeError),
+        (True, TypeError),
+    ],
+    ids=str,
+)
+def test_a_seed_is_refused_at_once(seed: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"seed must be a whole number of at least 0; received .*seed"):
+        balanced_sampler(LABELS, seed=seed)
+
+
+@pytest.mark.parametrize("name", ["draws", "world_size"])
+@pytest.mark.parametrize(("value", "error"), [(-5, ValueError), (2.5, TypeError)])
+def test_draws_and_processes_are_whole_numbers(
+    name: str, value: Any, error: type[Exception]
+) -> None:
+    with pytest.raises(error, match=f"{name} must be a whole number .*received {value}"):
+        balanced_sampler(LABELS, seed=0, **{name: value})
+
+
+def test_numbers_of_numpy_count() -> None:
+    options: dict[str, Any] = {"draws": 22, "rank": 3, "world_size": 4}
+    numpy: dict[str, Any] = {name: np.int64(value) for name, value in options.items()}
+    found = balanced_sampler(LABELS, seed=4, **numpy)
+    assert list(found) == list(balanced_sampler(LABELS, seed=4, **options))
+
+
+@pytest.mark.parametrize(("epoch", "error"), [(-1, ValueError), (None, TypeError)], ids=str)
+def test_an_epoch_is_refused_at_once(epoch: Any, error: type[Exception]) -> None:
+    sampler = balanced_sampler(LABELS, seed=0)
+    with pytest.raises(error, match="epoch must be a whole number of at least 0"):
+        sampler.set_epoch(epoch)
+    assert sampler.epoch == 0
+
+
 def test_an_unknown_scheme_is_refused() -> None:
     with pytest.raises(ValueError, match="scheme must be one of inverse, square-root, effective"):
         balanced_sampler(LABELS, seed=0, scheme="equal")

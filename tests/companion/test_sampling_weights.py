@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -296,6 +297,87 @@ class TestWeightedLoss:
     def test_smoothing_that_is_none_is_refused(self, smoothing: float) -> None:
         with pytest.raises(ValueError, match=f"0 … 1, below 1; received {smoothing}"):
             WeightedLoss(WEIGHTS, label_smoothing=smoothing)
+
+
+class TestCountsAreNoWeights:
+    def test_what_counted_is_refused_by_the_loss(self) -> None:
+        message = "class weights are needed here; received class counts. Take class_weights"
+        for counts in ([5, 3], [1, 1], [1, 7]):
+            with pytest.raises(ValueError, match=message):
+                WeightedLoss(class_counts(labels_with(counts)))
+
+    @pytest.mark.parametrize(
+        "row",
+        [
+            torch.tensor([900, 90, 10]),
+            torch.tensor([900.0, 90.0, 2.0]),
+            [30, 4, 0],
+            class_counts([0, 0, 0, 1, 1]).double(),
+        ],
+        ids=["whole", "floats", "none-of-one", "a-copy"],
+    )
+    def test_what_looks_like_counts_is_refused(self, row: Any) -> None:
+        message = r"lie around 1.*look like counts\. Take class_weights.*divide them by their mean"
+        with pytest.raises(ValueError, match=message):
+            WeightedLoss(row)
+
+    @pytest.mark.parametrize(
+        "row",
+        [[1, 3], [1.0, 10.0, 100.0], [2.5, 4.0], [0, 1], [0.5, 2.0], [1.5, 3.25]],
+        ids=str,
+    )
+    def test_weights_by_hand_are_taken(self, row: list[float]) -> None:
+        assert WeightedLoss(row).weights.tolist() == row
+        assert WeightedLoss(np.array(row)).weights.tolist() == row
+
+    def test_what_is_computed_from_counts_is_no_count(self) -> None:
+        counts = class_counts(labels_with([6, 2, 1]))
+        found = WeightedLoss(counts.sum() / (3 * counts)).weights
+        assert close(found, class_weights(labels_with([6, 2, 1])))
+
+    def test_weights_that_were_shown_to_be_meant_are_taken(self) -> None:
+        row = torch.tensor([2.0, 6.0])
+        assert WeightedLoss(row / row.mean()).weights.tolist() == [0.5, 1.5]
+
+    def test_the_loss_has_a_copy_of_its_own(self) -> None:
+        given_ = class_weights(labels_with([6, 2]))
+        before = given_.clone()
+        WeightedLoss(given_).weights.zero_()
+        assert torch.equal(given_, before)
+
+
+class TestDenseLogits:
+    @pytest.mark.parametrize("shape", [(2, 3, 4, 3), (2, 3, 3), (3, 3, 3, 3)], ids=str)
+    def test_each_place_counts_as_an_image(self, shape: tuple[int, ...]) -> None:
+        logits = torch.randn(shape, dtype=torch.float64)
+        labels = torch.randint(3, shape[:1] + shape[2:])
+        labels[0, 0] = -100
+        flat = logits.movedim(1, -1).reshape(-1, 3)
+        loss = WeightedLoss(WEIGHTS, label_smoothing=0.1)
+        expected = by_hand(flat, labels.flatten(), WEIGHTS, 0.1)
+        assert loss(logits, labels).item() == pytest.approx(expected)
+
+    def test_classes_at_the_end_are_refused(self) -> None:
+        with pytest.raises(ValueError, match="received 3 for logits of 5 classes"):
+            WeightedLoss(WEIGHTS)(torch.zeros(2, 5, 3), torch.zeros(2, 5).long())
+
+
+def test_soft_labels_have_no_weight() -> None:
+    with pytest.raises(TypeError, match=r"labels must be integer indices.*received torch\.float32"):
+        WeightedLoss(WEIGHTS)(torch.zeros(2, 3), torch.full((2, 3), 1 / 3))
+
+
+def test_integer_logits_are_refused() -> None:
+    with pytest.raises(TypeError, match=r"logits must be floating point; received torch\.int64"):
+        WeightedLoss(WEIGHTS)(torch.zeros(2, 3).long(), torch.tensor([0, 1]))
+
+
+@pytest.mark.parametrize(
+    ("width", "error"), [(0, ValueError), (-2, ValueError), (2.0, TypeError), (True, TypeError)]
+)
+def test_the_number_of_classes_is_a_whole_number(width: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="num_classes must be a whole number of at least 1"):
+        class_counts([0, 1], num_classes=width)
 
 
 class TestInTraining:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -201,32 +202,135 @@ class TestUse:
         there = Prototypes(features[old].cuda(), labels[old].to(where), NAMES[:3])
         assert there.means.device.type == "cuda"
         assert torch.allclose(there.logits(features.to(where)).cpu(), here.logits(features))
+        assert torch.equal(here.to("cuda").means.cpu(), here.means)
+        assert torch.allclose(there.to("cpu").logits(features), here.logits(features))
         longer = there.with_classes(features[~old].to(where), new.to(where), NAMES[3:])
         expected = here.with_classes(features[~old], new, NAMES[3:])
         assert torch.allclose(longer.means.cpu(), expected.means)
+
+
+def assert_same(found: Prototypes, expected: Prototypes) -> None:
+    assert found.label_map == expected.label_map
+    assert found.normalise is expected.normalise
+    for name in ("centre", "means"):
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=0, atol=0)
+
+
+class TestForms:
+    def test_features_and_labels_may_be_arrays(self) -> None:
+        features, labels = clouds(30)
+        expected = Prototypes(features, labels, NAMES)
+        for given_ in (labels.numpy(), labels.tolist(), labels.numpy().astype(np.uint8)):
+            assert_same(Prototypes(features.numpy(), given_, NAMES), expected)
+        assert torch.equal(expected.logits(features.numpy()), expected.logits(features))
+        more = expected.with_classes(features.numpy()[:2], np.array([0, 0]), ["emu"])
+        assert_same(more, expected.with_classes(features[:2], torch.tensor([0, 0]), ["emu"]))
+
+    def test_what_has_no_label_does_not_count(self) -> None:
+        features, labels = clouds(30)
+        far = torch.cat([features, features[:5] + 100])
+        without = torch.cat([labels, torch.full((5,), -100)])
+        assert_same(Prototypes(far, without, NAMES), Prototypes(features, labels, NAMES))
+
+    def test_new_means_have_the_type_of_the_old(self) -> None:
+        features, labels = clouds(20)
+        known = Prototypes(features.float(), labels, NAMES)
+        more = known.with_classes(features, labels * 0, ["emu"])
+        assert more.means.dtype == torch.float32
+
+    def test_gradients_go_through_features_and_means(self) -> None:
+        features, labels = clouds(20)
+        support, query = features.clone().requires_grad_(), features.clone().requires_grad_()
+        Prototypes(support, labels, NAMES).logits(query).sum().backward()
+        for each in (support, query):
+            assert each.grad is not None
+            assert bool(each.grad.any())
+
+
+class TestStorage:
+    @pytest.mark.parametrize("normalise", [True, False], ids=["normalised", "plain"])
+    @pytest.mark.parametrize(
+        "label_map", [LabelMap(NAMES), LabelMap(range(4)), LabelMap(NAMES, ignore="void")], ids=str
+    )
+    def test_a_file_gives_back_what_was_stored(
+        self, tmp_path: Path, normalise: bool, label_map: LabelMap
+    ) -> None:
+        features, labels = clouds(30)
+        known = Prototypes(features, labels, label_map, normalise=normalise)
+        torch.save(known.to_dict(), tmp_path / "prototypes.pt")
+        found = Prototypes.from_dict(torch.load(tmp_path / "prototypes.pt", weights_only=True))
+        assert_same(found, known)
+        assert torch.equal(found.logits(features), known.logits(features))
+        assert_same(
+            found.with_classes(features[:1], [0], [9 if 0 in label_map else "emu"]),
+            known.with_classes(features[:1], [0], [9 if 0 in label_map else "emu"]),
+        )
+
+    def test_what_is_stored_is_a_copy(self) -> None:
+        known = Prototypes(*clouds(20), NAMES)
+        before = known.means.clone()
+        stored = known.to_dict()
+        made = Prototypes.from_dict(stored)
+        stored["means"].zero_()
+        assert torch.equal(known.means, before)
+        assert torch.equal(made.means, before)
+
+    @pytest.mark.parametrize(
+        ("change", "error", "message"),
+        [
+            ({"means": None}, TypeError, "means must be floating point"),
+            ({"means": torch.zeros(3, 5)}, ValueError, r"means \(4, D\).*\(5,\) and \(3, 5\)"),
+            ({"means": torch.zeros(4, 6)}, ValueError, r"received \(5,\) and \(4, 6\)"),
+            ({"centre": torch.zeros(1, 5)}, ValueError, r"received \(1, 5\) and \(4, 5\)"),
+            ({"centre": torch.full((5,), math.nan)}, ValueError, "centre must be finite"),
+            ({"label_map": {"names": NAMES}}, KeyError, "a stored label map has the key 'classes'"),
+            ({"more": 1}, KeyError, "stored prototypes have the keys.*'more'"),
+        ],
+        ids=["none", "few", "wide", "rows", "nan", "map", "key"],
+    )
+    def test_what_was_not_stored_so_is_refused(
+        self, change: dict[str, Any], error: type[Exception], message: str
+    ) -> None:
+        stored = Prototypes(*clouds(20), NAMES).to_dict() | change
+        with pytest.raises(error, match=message):
+            Prototypes.from_dict(stored)
+
+    def test_a_missing_key_is_named(self) -> None:
+        stored = Prototypes(*clouds(20), NAMES).to_dict()
+        del stored["centre"]
+        with pytest.raises(KeyError, match="received 'label_map', 'normalise', 'means'"):
+            Prototypes.from_dict(stored)
+
+    def test_it_moves_and_the_present_one_stays(self) -> None:
+        known = Prototypes(*clouds(20), NAMES)
+        moved = known.to("meta")
+        assert (moved.means.device.type, moved.centre.device.type) == ("meta", "meta")
+        assert (known.means.device.type, known.centre.device.type) == ("cpu", "cpu")
+        assert_same(known.to("cpu"), known)
 
 
 class TestBadInput:
     @pytest.mark.parametrize(
         ("change", "error", "message"),
         [
-            ({"features": torch.ones(4, 2).long()}, TypeError, r"floating point; .*torch\.int64\."),
-            ({"features": torch.ones(4, 2, 1)}, ValueError, r"\(4, 2, 1\) and \(4,\)\. Flatten"),
-            ({"features": torch.ones(4)}, ValueError, r"\(N, D\) and labels \(N,\); .*\(4,\) and"),
-            ({"features": torch.ones(3, 2)}, ValueError, r"received \(3, 2\) and \(4,\)"),
-            ({"labels": torch.eye(4).long()}, ValueError, r"received \(4, 2\) and \(4, 4\)"),
+            ({"features": torch.ones(4, 2).long()}, TypeError, r"floating point, .*torch\.int64\."),
+            ({"features": torch.ones(4, 2, 1)}, ValueError, r"received \(4, 2, 1\)\. Flatten"),
+            ({"features": torch.ones(4)}, ValueError, r"\(N, D\), a row for each.*\(4,\)\."),
+            ({"features": torch.ones(3, 2)}, ValueError, r"shape \(3,\).*received \(4,\)"),
+            ({"labels": torch.eye(4).long()}, TypeError, r"received int64 of shape \(4, 4\)"),
             ({"features": torch.full((4, 2), math.nan)}, ValueError, "must be finite; some are"),
             ({"features": torch.full((4, 2), math.inf)}, ValueError, "must be finite; some are"),
             ({"labels": torch.tensor([0, 1, 2, 3])}, UnknownLabelError, "received 3 in labels"),
-            ({"labels": torch.tensor([0, 1, 2, -1])}, UnknownLabelError, "received -1 in labels"),
-            ({"labels": torch.tensor([0.0, 1, 2, 2])}, TypeError, "received 'float'"),
+            ({"labels": torch.tensor([0, 1, 2, -1])}, ValueError, "or -100 for none; received -1"),
+            ({"labels": torch.tensor([0.0, 1, 2, 2])}, TypeError, "received float32 of shape"),
             ({"labels": torch.tensor([0, 0, 2, 2])}, ValueError, r"\['dog'\] have none\. Add one"),
             ({"labels": torch.zeros(4).long()}, ValueError, r"example; \['dog', 'owl'\] have none"),
-            ({"features": torch.ones(0, 2), "labels": torch.ones(0).long()}, ValueError, "'cat'"),
+            ({"features": torch.ones(0, 2), "labels": torch.ones(0).long()}, ValueError, "one label"),
+            ({"labels": torch.full((4,), -100)}, ValueError, r"\['cat', 'dog', 'owl'\] have none"),
         ],
         ids=[
             "int", "3-D", "1-D", "short", "one-hot", "nan", "inf", "beyond", "negative", "float",
-            "one-without", "two-without", "empty",
+            "one-without", "two-without", "empty", "unlabelled",
         ],
     )  # fmt: skip
     def test_examples_are_checked(

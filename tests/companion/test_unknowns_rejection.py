@@ -195,7 +195,47 @@ class TestRejectionCurve:
         assert on_device == detection(scores[seen], scores[~seen])
 
 
+class TestForms:
+    def test_scores_and_masks_may_be_arrays(self) -> None:
+        scores, right, seen = tensors([(3, "right"), (2, "wrong"), (1, "unseen"), (4, "unseen")])
+        arrays = scores.numpy(), right.numpy(), seen.numpy()
+        here = rejection_curve(scores, right, seen=seen)
+        assert rejection_curve(arrays[0], arrays[1], seen=arrays[2]) == here
+        assert rejection_curve(scores.half(), right, seen=arrays[2]) == here
+        expected = detection(scores[seen], scores[~seen])
+        assert detection(arrays[0][arrays[2]], arrays[0][~arrays[2]]) == expected
+        assert threshold_keeping(arrays[0], 0.5) == threshold_keeping(scores, 0.5)
+
+    def test_curves_are_equal_whose_numbers_are(self) -> None:
+        images = [(3, "right"), (2, "wrong"), (1, "unseen")]
+        first, same = curve_of(images), curve_of(images)
+        other = curve_of([(3, "right"), (2, "right"), (1, "unseen")])
+        assert first == same
+        assert hash(first) == hash(same)
+        assert len({first, same, other}) == 2
+        assert first != "a curve"
+
+
 class TestBadInput:
+    @pytest.mark.parametrize(
+        "scores", [torch.tensor([1, 2, 3]), np.array([1, 2, 3]), [1.0, 2.0, 3.0], None]
+    )
+    def test_scores_are_floating_point(self, scores: Any) -> None:
+        for call in (
+            lambda: detection(scores, torch.ones(2)),
+            lambda: detection(torch.ones(2), scores),
+            lambda: threshold_keeping(scores, 0.5),
+            lambda: rejection_curve(scores, torch.zeros(3).bool(), seen=torch.ones(3).bool()),
+        ):
+            with pytest.raises(
+                TypeError, match=r"images must be floating point.*not the predicted"
+            ):
+                call()
+
+    def test_a_list_is_no_mask(self) -> None:
+        with pytest.raises(TypeError, match=r"right must be a boolean.*received list\. Compare"):
+            rejection_curve(torch.ones(2), [True, False], seen=torch.tensor([True, False]))
+
     @pytest.mark.parametrize(
         ("seen", "unseen", "message"),
         [

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -140,18 +141,55 @@ class TestProperties:
         assert torch.allclose(found.cpu(), score(logits), rtol=1e-9)
 
 
+class TestForms:
+    @pytest.mark.parametrize("score", SCORES)
+    @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f8"], ids=str)
+    def test_logits_may_be_an_array(self, logits: Tensor, score: Score, dtype: Any) -> None:
+        array = logits.numpy().astype(dtype)
+        found = score(array)
+        assert found.dtype == torch.float64
+        assert torch.equal(found, score(torch.from_numpy(array.astype(np.float64))))
+
+    @pytest.mark.parametrize("score", SCORES)
+    def test_half_precision_is_exact(self, logits: Tensor, score: Score) -> None:
+        assert torch.equal(score(logits.bfloat16()), score(logits.bfloat16().double()))
+
+    @pytest.mark.parametrize("score", SCORES)
+    def test_gradients_go_through(self, logits: Tensor, score: Score) -> None:
+        table = logits.clone().requires_grad_()
+        score(table).sum().backward()
+        assert table.grad is not None
+        assert bool(table.grad.any())
+
+    def test_a_temperature_of_numpy_counts(self, logits: Tensor) -> None:
+        found = negative_energy(logits, temperature=np.float32(2))
+        assert torch.equal(found, negative_energy(logits, temperature=2.0))
+
+    def test_a_temperature_is_a_number(self, logits: Tensor) -> None:
+        with pytest.raises(TypeError, match="temperature must be a number; received '1'"):
+            negative_energy(logits, temperature="1")
+
+
 class TestBadInput:
     @pytest.mark.parametrize("score", SCORES)
     @pytest.mark.parametrize(
         ("logits", "error", "message"),
         [
-            (torch.zeros(2, 3).long(), TypeError, r"floating point; received torch\.int64\. Pass"),
-            (torch.zeros(2, 3).bool(), TypeError, r"floating point; received torch\.bool"),
+            (
+                torch.zeros(2, 3).long(),
+                TypeError,
+                r"floating point, .*received torch\.int64\. Pass",
+            ),
+            (torch.zeros(2, 3).bool(), TypeError, r"floating point, .*received torch\.bool"),
             (torch.zeros(3), ValueError, r"shape \(N, classes\); received \(3,\)\. Pass what"),
             (torch.zeros(1, 2, 3), ValueError, r"received \(1, 2, 3\)"),
             (torch.zeros(0, 3), ValueError, r"received \(0, 3\)"),
             (torch.zeros(3, 0), ValueError, r"received \(3, 0\)"),
-            (torch.tensor([[0.0, math.nan]]), ValueError, "logits must be finite; some are NaN"),
+            (
+                torch.tensor([[0.0, math.nan]]),
+                ValueError,
+                "logits must be finite; those of 1 of 1 images",
+            ),
             (torch.tensor([[0.0, math.inf]]), ValueError, "logits must be finite"),
             (torch.tensor([[0.0, -math.inf]]), ValueError, "columns that were masked"),
         ],
@@ -167,5 +205,7 @@ class TestBadInput:
 
     @pytest.mark.parametrize("temperature", [0, -1, math.nan, math.inf])
     def test_a_temperature_is_positive_and_finite(self, temperature: float) -> None:
-        with pytest.raises(ValueError, match=rf"positive; received {temperature}\. The paper"):
+        with pytest.raises(
+            ValueError, match=rf"positive and finite; received {temperature}\. The paper"
+        ):
             negative_energy(torch.zeros(1, 2), temperature=temperature)

@@ -184,7 +184,98 @@ class TestCurve:
         assert curve.area == pytest.approx(0.5, abs=0.01)
 
 
+class TestForms:
+    def test_labels_and_their_names_need_no_images(self) -> None:
+        images: Case = [
+            ([0.0, 1.0, 2.0, 3.0], "a"),
+            ([1.0, 0.0, 0.5, 0.25], "b"),
+            ([2.0, 0.0, 0.5, 0.25], "z"),
+            ([0.0, 1.0, 0.5, 2.25], "d"),
+        ]
+        logits, data = case_of(images)
+        expected = seen_unseen_curve(logits, data, label_map=HEAD, seen=SEEN)
+        for labels in (data.labels, data.labels.numpy(), data.labels.tolist()):
+            for classes in (data.classes, data.label_map):
+                found = seen_unseen_curve(
+                    logits, labels, classes=classes, label_map=HEAD, seen=SEEN
+                )
+                assert found == expected
+
+    def test_labels_alone_are_indices_of_the_head(self) -> None:
+        logits = torch.randn(4, 4, generator=torch.Generator().manual_seed(0))
+        data = LabelledImages(torch.zeros(4, 1, 1, 1), torch.arange(4), HEAD)
+        found = seen_unseen_curve(logits, range(4), label_map=HEAD, seen=SEEN)
+        assert found == seen_unseen_curve(logits, data, label_map=HEAD, seen=SEEN)
+
+    def test_images_without_a_label_do_not_count(self) -> None:
+        logits = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+        labels = torch.tensor([0, -100, 1, 2, -100, 3])
+        found = seen_unseen_curve(logits, labels, label_map=HEAD, seen=SEEN)
+        kept = labels >= 0
+        assert found == seen_unseen_curve(logits[kept], labels[kept], label_map=HEAD, seen=SEEN)
+        void = LabelMap(HEAD.classes, ignore="void", ignore_index=-1)
+        data = LabelledImages(torch.zeros(4, 1, 1, 1), labels[kept], void)
+        assert found == seen_unseen_curve(logits[kept], data, label_map=HEAD, seen=SEEN)
+
+    def test_logits_may_be_an_array(self) -> None:
+        logits = torch.randn(4, 4, generator=torch.Generator().manual_seed(0))
+        found = seen_unseen_curve(logits.numpy(), range(4), label_map=HEAD, seen=SEEN)
+        assert found == seen_unseen_curve(logits, range(4), label_map=HEAD, seen=SEEN)
+        stacked = calibrated_stacking(logits.numpy(), 0.5, label_map=HEAD, seen=SEEN)
+        assert torch.equal(stacked, calibrated_stacking(logits, 0.5, label_map=HEAD, seen=SEEN))
+
+    def test_a_column_that_was_ruled_out_stays_so(self) -> None:
+        logits = torch.tensor([[0.0, -math.inf, 1.0, 2.0]])
+        found = calibrated_stacking(logits, 0.5, label_map=HEAD, seen=SEEN)
+        assert found.tolist() == [[0.0, -math.inf, 1.0, 1.5]]
+
+    def test_gradients_go_through_a_penalty(self) -> None:
+        logits = torch.zeros(1, 4, requires_grad=True)
+        calibrated_stacking(logits, 0.5, label_map=HEAD, seen=SEEN).sum().backward()
+        assert logits.grad is not None
+
+    def test_curves_are_equal_whose_numbers_are(self) -> None:
+        logits = torch.randn(4, 4, generator=torch.Generator().manual_seed(0))
+        first, same = (
+            seen_unseen_curve(logits, range(4), label_map=HEAD, seen=SEEN) for _ in range(2)
+        )
+        other = seen_unseen_curve(-logits, range(4), label_map=HEAD, seen=SEEN)
+        assert first == same
+        assert hash(first) == hash(same)
+        assert len({first, same, other}) == 2
+        assert first != "a curve"
+
+
 class TestBadInput:
+    @pytest.mark.parametrize("dtype", [torch.int64, torch.bool], ids=str)
+    def test_integer_logits_would_cut_the_penalty(self, dtype: torch.dtype) -> None:
+        with pytest.raises(TypeError, match="logits must be floating point"):
+            calibrated_stacking(torch.ones(2, 4, dtype=dtype), 0.5, label_map=HEAD, seen=SEEN)
+
+    def test_logits_that_are_no_numbers_are_refused(self) -> None:
+        with pytest.raises(ValueError, match="logits must be finite"):
+            calibrated_stacking(torch.full((2, 4), math.nan), 0.5, label_map=HEAD, seen=SEEN)
+
+    def test_classes_beside_data_that_have_theirs_are_refused(self) -> None:
+        data = LabelledImages(torch.zeros(4, 1, 1, 1), torch.arange(4), HEAD)
+        with pytest.raises(TypeError, match="received it with LabelledImages, which has its own"):
+            seen_unseen_curve(torch.zeros(4, 4), data, classes=HEAD, label_map=HEAD, seen=SEEN)
+
+    @pytest.mark.parametrize(
+        ("labels", "error", "message"),
+        [
+            ([0, 1, 2, 4], ValueError, "must lie in 0 … 3.*received 4"),
+            ([0, 1, 2, -1], ValueError, "at least 0, or -100 for none; received -1"),
+            ([0, 1, 2], ValueError, "each of the 3 images; received 4 rows"),
+            ([0.0, 1.0, 2.0, 3.0], TypeError, "labels must be integer indices"),
+            ([[0], [1], [2], [3]], TypeError, "labels must be integer indices"),
+        ],
+        ids=["beyond", "negative", "short", "floats", "column"],
+    )
+    def test_labels_are_checked(self, labels: Any, error: type[Exception], message: str) -> None:
+        with pytest.raises(error, match=message):
+            seen_unseen_curve(torch.zeros(4, 4), labels, label_map=HEAD, seen=SEEN)
+
     @pytest.mark.parametrize("width", [3, 5])
     def test_a_column_for_each_class(self, width: int) -> None:
         data = LabelledImages(torch.zeros(4, 1, 1, 1), torch.arange(4), HEAD)
@@ -195,7 +286,7 @@ class TestBadInput:
             seen_unseen_curve(torch.zeros(4, width), data, label_map=HEAD, seen=SEEN)
 
     def test_one_image_alone_is_refused(self) -> None:
-        with pytest.raises(ValueError, match=r"received \(4,\)\. Pass the map that belongs"):
+        with pytest.raises(ValueError, match=r"shape \(N, classes\); received \(4,\)\. Pass"):
             calibrated_stacking(torch.zeros(4), 1.0, label_map=HEAD, seen=SEEN)
 
     def test_seen_classes_that_the_head_lacks_are_named(self) -> None:
