@@ -19,7 +19,6 @@ from companion import (
     mlp,
     small_cnn,
 )
-from companion.replicas.updates import update_like
 from replica_runs import (
     SHORT,
     Drawn,
