@@ -104,8 +104,8 @@ def _largest(hessian: _Hessian, iterations: int, tolerance: float, seed: int) ->
     """Return the largest eigenvalue, by rounds that each begin with the last one's vector.
 
     `eigsh` would restart by itself, but where it does not converge it says nothing of how far it
-    came. So it is asked for what one round reaches, and the residual is judged here. Each round
-    searches twice as many dimensions, as curvatures that lie close need.
+    came. So it is asked for what one round reaches, and the residual is judged here. Later rounds
+    search more dimensions, as curvatures that lie close need.
     """
     operator = LinearOperator((hessian.size,) * 2, matvec=hessian.times, dtype=np.float64)
     vector = np.random.default_rng(seed).standard_normal(hessian.size)
@@ -121,7 +121,7 @@ def _largest(hessian: _Hessian, iterations: int, tolerance: float, seed: int) ->
         residual = float(np.linalg.norm(hessian.times(vector) - value * vector))
         if residual <= tolerance * hessian.scale:
             return value
-        steps = min(2 * steps, WIDEST, hessian.size, iterations - hessian.products - 2)
+        steps = min(hessian.products, WIDEST, hessian.size, iterations - hessian.products - 2)
         if steps < 2:
             raise SharpnessNotFoundError(value, residual, hessian.products, tolerance)
 
