@@ -272,7 +272,7 @@ class TestInUse:
         scheduler = CosineAnnealingLR(optimiser_of(), 20)
         train(scheduler, 8)
         assert simulate_schedule(scheduler, steps=12).findings == ()
-        (finding,) = simulate_schedule(scheduler, steps=14).findings
+        (finding,) = simulate_schedule(scheduler, steps=14).problems
         assert "the rate falls to 0 and rises again after step 12" in finding
 
 
@@ -453,10 +453,16 @@ class TestFindings:
     def test_each_mistake_is_named(
         self, build: Build, options: dict[str, Any], expected: list[str]
     ) -> None:
-        findings = simulate_schedule(build, **{"steps": 100, **options}).findings
-        assert len(findings) == len(expected)
-        for finding, beginning in zip(findings, expected, strict=True):
-            assert finding.startswith(beginning)
+        found = simulate_schedule(build, **{"steps": 100, **options})
+        assert len(found.problems) == len(expected)
+        for finding, problem, beginning in zip(
+            found.findings, found.problems, expected, strict=True
+        ):
+            assert problem.startswith(beginning)
+            assert CODES[finding.code].split("{")[0] == beginning[: CODES[finding.code].find("{")]
+            assert str(finding) == f"{finding.code} {finding.severity}: {problem}"
+            assert finding.why.endswith((".", "99"))
+            assert finding.remedy.endswith(".")
 
     @pytest.mark.parametrize(("total", "raises"), [(99, True), (100, False)])
     def test_what_a_scheduler_raises_is_the_error(self, total: int, raises: bool) -> None:
@@ -464,7 +470,7 @@ class TestFindings:
         text = "Tried to step 100 times. The specified number of total steps is 99"
         assert found.error == (text if raises else None)
         assert found.rates.shape == (100, 1)
-        assert [RAISES.format(100, 100) in found.findings] == [raises]
+        assert [RAISES.format(100, 100) in found.problems] == [raises]
         shorter = simulate_schedule(lambda o: OneCycleLR(o, 0.1, 5), steps=100)
         assert shorter.rates[:-1].tolist() == train(OneCycleLR(optimiser_of(), 0.1, 5), 5)
 
@@ -476,7 +482,7 @@ class TestFindings:
     def test_one_that_is_in_use_and_called_too_seldom_is_put_back(self) -> None:
         scheduler = StepLR(optimiser_of(), 30)
         state = state_of(scheduler)
-        (finding,) = simulate_schedule(scheduler, steps=60, every=10).findings
+        (finding,) = simulate_schedule(scheduler, steps=60, every=10).problems
         assert finding.startswith(IDLE.format(30, 6))
         assert state_of(scheduler) == state
 
