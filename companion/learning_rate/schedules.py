@@ -77,18 +77,18 @@ def simulate_schedule(
     steps, every = whole_number(steps, "steps"), whole_number(every, "every")
     times = whole_number(times, "times")
     given: tuple[float, ...] | None = None  # what it was, a scheduler in use has written over
+    used: Any = scheduler
     if not isinstance(scheduler, (LRScheduler, ReduceLROnPlateau)):
         given = _checked_rates(lr)
-        scheduler = _made(scheduler_factory(scheduler, steps), given)
-    with scheduler_kept(scheduler):
-        rates, error, told = _run(scheduler, steps, every, times, metric)
+        used = _made(scheduler_factory(scheduler, steps), given)
+    with scheduler_kept(used):
+        rates, error, told = _run(used, steps, every, times, metric)
         found = of_peaks(rates, given, error, steps)
-        if isinstance(scheduler, ReduceLROnPlateau):
-            found += wrong_way(scheduler, rates, told)
+        if isinstance(used, ReduceLROnPlateau):
+            found += wrong_way(used, rates, told)
         else:
-            calls = steps // every * times
-            further = _further(scheduler, rates)
-            found += of_shape(rates) + not_begun(rates, further, calls)
+            further = _further(used, rates)
+            found += of_shape(rates) + not_begun(rates, further, steps // every * times)
     return SimulatedSchedule(rates, given, tuple(found), error)
 
 

@@ -1,4 +1,4 @@
-"""PyTorch's own optimisers over stacked weights, with groups of their own for each learning rate."""
+"""PyTorch's own optimisers over stacked weights, with groups for each learning rate."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def stacked_scheduler(
     return scheduler
 
 
-def _check(made: Any, kind: type, names: dict[int, str]) -> None:
+def _check(made: Any, kind: Any, names: dict[int, str]) -> None:
     """Raise `ValueError` for an optimiser that stacked weights would change the meaning of."""
     if type(made) not in ELEMENTWISE:
         allowed = ", ".join(each.__name__ for each in ELEMENTWISE)

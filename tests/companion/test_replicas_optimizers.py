@@ -9,20 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.optim import (
-    ASGD,
     LBFGS,
     SGD,
-    Adadelta,
     Adafactor,
     Adagrad,
     Adam,
-    Adamax,
     AdamW,
-    NAdam,
     Optimizer,
-    RAdam,
     RMSprop,
-    Rprop,
     SparseAdam,
 )
 from torch.optim.lr_scheduler import (
