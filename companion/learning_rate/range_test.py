@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,65 +12,39 @@ import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from companion.datasets import LabelledImages
-from companion.inputs import device_of, distinct, trainable_parameters
+from companion.inputs import (
+    BatchReader,
+    Selector,
+    compute_logits,
+    device_of,
+    distinct,
+    dtype_of,
+    moved,
+    trainable_parameters,
+    whole_number,
+)
+from companion.learning_rate.curves import RangeTest
+from companion.learning_rate.reading import check_loss, check_targets, checked_size, shuffled
 from companion.learning_rate.sweeps import ascending_rates
 from companion.states import everything_kept, own_randomness, reseed_loader
-from companion.training import Loss, NonFiniteLossError
-from companion.training.batching import training_batches
-from companion.training.devices import checked_device, shows_progress
-from companion.training.recipes import OptimizerFactory, optimizer_factory
+from companion.training import (
+    Loss,
+    NonFiniteLossError,
+    OptimizerFactory,
+    checked_device,
+    optimizer_factory,
+    shows_progress,
+)
 
-LEAST_FALL = 0.02  # of the first loss: less is noise
 SETTLED = 0.1  # of the steps: their rates are too low to explode
-RULES = ("steepest", "tenth")
-
-
-@dataclass(frozen=True)
-class RangeTest:
-    """The loss while the learning rate rose, over several orders of the data.
-
-    `losses` and `smoothed` are (seeds, steps) float64, NaN after a run was stopped because its
-    loss had grown far beyond what it was at first. `lrs` (steps,) are the highest group's rates.
-    """
-
-    lrs: Tensor = field(repr=False)
-    losses: Tensor = field(repr=False)
-    smoothed: Tensor = field(repr=False)
-    seeds: tuple[int, ...]
-
-    def suggestions(self, rule: str = "steepest") -> list[float]:
-        """Return the rate that each run suggests.
-
-        "steepest" is where the smoothed loss falls fastest along the logarithm of the rate,
-        "tenth" a tenth of the rate at which it is lowest. Both are rules of thumb of fastai's
-        documentation, not of Smith's paper. Raises `ValueError` for another rule.
-        """
-        if rule not in RULES:
-            raise ValueError(f"rule must be one of {', '.join(RULES)}; received {rule!r}.")
-        found = []
-        for run in self.smoothed:
-            curve = run[~run.isnan()]
-            if rule == "tenth":
-                found.append(float(self.lrs[int(curve.argmin())]) / 10)
-                continue
-            # Up to the lowest point: beyond it, a noisy climb may have a steep fall in it.
-            rates = self.lrs[: len(curve)].log().numpy()
-            slope = np.gradient(curve.numpy(), rates) if len(curve) > 1 else np.zeros(1)
-            found.append(float(self.lrs[int(slope[: int(curve.argmin()) + 1].argmin())]))
-        return found
-
-    def suggestion(self, rule: str = "steepest") -> float:
-        """Return the geometric mean of the runs' suggestions."""
-        return math.exp(float(np.mean(np.log(self.suggestions(rule)))))
 
 
 def range_test(
     model: nn.Module,
-    train: LabelledImages | DataLoader,
+    train: Any,
     *,
     low: float = 1e-5,
     high: float = 10.0,
@@ -79,20 +52,26 @@ def range_test(
     seeds: Iterable[int] = range(5),
     optimizer: str | OptimizerFactory | Optimizer = "adamw",
     loss: Loss = F.cross_entropy,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     smoothing: float = 3.0,
     stop_at: float = 2.0,
     device: torch.device | str | None = None,
     progress: bool | None = None,
+    inputs: Selector = None,
+    labels: Selector = None,
 ) -> RangeTest:
     """Train for `steps` while the rate rises from `low` to `high`, from the same weights each seed.
 
-    Rates are spaced evenly on a logarithmic scale. `optimizer` is one of yours, with the state it
-    has, or what `fit` takes; groups keep the ratios of their rates. A seed decides on the order
-    of the batches and on dropout. The loss is smoothed over the steps before and after by a
-    Gaussian of `smoothing` steps, which does not shift the curve as a running mean does. A run
-    stops when its loss exceeds `stop_at` times the highest of its first tenth: a single batch's
-    loss may well be a multiple of another's, once it is low.
+    Rates are spaced evenly on a logarithmic scale. `train` are a `LabelledImages` or a pair of
+    tensors, drawn in batches of `batch_size` (64), or any iterable of batches, in which `inputs`
+    and `labels` say what is what where it is not obvious (see `BatchReader`). `optimizer` is one
+    of yours, with the state it has, or what `fit` takes; groups keep the ratios of their rates. A
+    seed decides on the order of the batches and on dropout. The loss is smoothed over the steps
+    before and after by a Gaussian of `smoothing` steps, which does not shift the curve as a
+    running mean does. A run stops when its loss exceeds `stop_at` times the highest of its first
+    tenth: a single batch's loss may well be a multiple of another's, once it is low.
+
+    The result is returned whatever the curve looks like: its `findings` say what is odd.
 
     Restored, whatever happens, an interruption too: weights, gradients, modes and device of the
     model, the optimiser's state and rates, the generators and epochs of the loader's samplers,
@@ -102,8 +81,9 @@ def range_test(
     rate rises linearly over several epochs and accuracy is watched.
 
     Raises `ValueError` for a range that is not positive and ascending, fewer than 10 steps, a
-    model without trainable parameters, an optimiser of other parameters, data without batches
-    and a loss that never falls; `NonFiniteLossError` for one that is NaN at the first step.
+    model without trainable parameters, an optimiser of other parameters, a `batch_size` that a
+    loader would ignore and data without batches; `TypeError` for an iterator; the errors of
+    `BatchReader`; `NonFiniteLossError` for a loss that is NaN at the first step.
 
     >>> from companion import digits, mlp
     >>> found = range_test(mlp(10, inputs=64, seed=0), digits(), seeds=range(2))
@@ -111,21 +91,16 @@ def range_test(
     True
     """
     ascending_rates([low, high])
-    names = distinct(seeds, "seed", "range(5)")
-    if not isinstance(steps, int) or steps < 10:
-        raise ValueError(f"steps must be a whole number of at least 10; received {steps!r}.")
+    check_loss(loss)
+    names, steps = distinct(seeds, "seed", "range(5)"), whole_number(steps, "steps", least=10)
+    size, reader = checked_size(train, batch_size, 64), BatchReader(inputs, labels)
     if smoothing <= 0 or stop_at <= 1:
         raise ValueError(
             f"smoothing must be positive and stop_at above 1; received {smoothing} and {stop_at}."
         )
     trainable = trainable_parameters(model, "a range test")
     own = optimizer if isinstance(optimizer, Optimizer) else None
-    held = {id(p) for group in own.param_groups for p in group["params"]} if own else set()
-    if own is not None and not held & {id(p) for p in trainable}:
-        raise ValueError(
-            "the optimiser must hold parameters of this model; it holds none that may change. Make "
-            "it after the model's last surgery: torch.optim.AdamW(model.parameters())."
-        )
+    _check_optimizer(own, trainable)
     make = optimizer_factory("adamw" if isinstance(optimizer, Optimizer) else optimizer)
     target = device_of(model) if own is not None and device is None else checked_device(device)
     data = train.to(target) if isinstance(train, LabelledImages) else train
@@ -138,29 +113,30 @@ def range_test(
             reseed_loader(data, seed, apart=steps)
             model.to(target).train()
             stepper = own if own is not None else make(trainable, low)
-            batches = _endless(data, seed, batch_size, target)
+            batches = _endless(data, seed, size, reader)
             runs.append(_one_run(model, stepper, batches, lrs, loss, stop_at))
     smoothed = [_smooth(run, smoothing, stop_at) for run in runs]
-    falls = [(float(run[0]), float(np.nanmin(run))) for run in smoothed]
-    if all(first - lowest <= LEAST_FALL * abs(first) for first, lowest in falls):
-        first, lowest = max(falls, key=lambda fall: fall[0] - fall[1])
-        raise ValueError(
-            f"the loss must fall somewhere between the rates {low:g} and {high:g}; it went from "
-            f"{first:.3f} to {lowest:.3f} at best. Widen the range, or look for a frozen part, a "
-            "detached loss or labels that say nothing."
-        )
     return RangeTest(
         lrs, torch.tensor(np.array(runs)), torch.tensor(np.array(smoothed)), tuple(names)
     )
 
 
+def _check_optimizer(own: Optimizer | None, trainable: list[nn.Parameter]) -> None:
+    held = {id(p) for group in own.param_groups for p in group["params"]} if own else set()
+    if own is not None and not held & {id(p) for p in trainable}:
+        raise ValueError(
+            "the optimiser must hold parameters of this model; it holds none that may change. Make "
+            "it after the model's last surgery: torch.optim.AdamW(model.parameters())."
+        )
+
+
 def _endless(
-    data: LabelledImages | DataLoader, seed: int, batch_size: int, device: torch.device
-) -> Iterator[tuple[Tensor, Tensor]]:
+    data: Any, seed: int, batch_size: int, reader: BatchReader
+) -> Iterator[tuple[Any, Tensor]]:
     order = torch.Generator().manual_seed(seed)
     while True:
         count = 0
-        for batch in training_batches(data, None, order, batch_size, device):
+        for batch in shuffled(data, order, batch_size, reader):
             count += 1
             yield batch
         if not count:
@@ -172,7 +148,7 @@ def _endless(
 def _one_run(
     model: nn.Module,
     optimizer: Optimizer,
-    batches: Iterator[tuple[Tensor, Tensor]],
+    batches: Iterator[tuple[Any, Tensor]],
     lrs: Tensor,
     loss: Loss,
     stop_at: float,
@@ -181,11 +157,15 @@ def _one_run(
     rates = [float(group["lr"]) for group in optimizer.param_groups]
     ratios = [rate / max(rates) if max(rates) else 1.0 for rate in rates]  # 0: before a warm-up
     values: list[float] = []
-    for lr, (images, labels) in zip(lrs.tolist(), batches, strict=False):
+    device, dtype = device_of(model), dtype_of(model)
+    for lr, (inputs, labels) in zip(lrs.tolist(), batches, strict=False):
         for group, ratio in zip(optimizer.param_groups, ratios, strict=True):
             _set_rate(group, lr * ratio)
         optimizer.zero_grad(set_to_none=True)
-        value = loss(model(images), labels)
+        labels = labels.to(device)
+        logits = compute_logits(model, moved(inputs, device, dtype), rows=len(labels))
+        check_targets(loss, logits, labels)
+        value = loss(logits, labels)
         values.append(float(value.detach()))
         if not math.isfinite(values[-1]) or values[-1] > _ceiling(values, len(lrs), stop_at):
             break

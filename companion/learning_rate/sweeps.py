@@ -6,22 +6,29 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from companion.datasets import LabelledImages
+from companion.evaluation import mean_interval
+from companion.inputs import arrays_equal
+from companion.learning_rate.figures import logarithmic_axes, mark
 from companion.replicas import fit_replicas
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Sweep:
     """Accuracy on validation after training, by learning rate and seed.
 
     `accuracy` (rates, seeds) float64; a network that diverged counts with the accuracy of
     guessing, 1 / classes, and is marked in `diverged`. `train_loss` is that of the last epoch,
-    NaN where it diverged.
+    NaN where it diverged. Two are equal that hold the same numbers.
     """
 
     lrs: tuple[float, ...]
@@ -29,6 +36,9 @@ class Sweep:
     accuracy: Tensor = field(repr=False)
     train_loss: Tensor = field(repr=False)
     diverged: Tensor = field(repr=False)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sweep) and arrays_equal(vars(self), vars(other))
 
     @property
     def best(self) -> float:
@@ -53,6 +63,33 @@ class Sweep:
         while last < len(means) - 1 and means[last + 1] >= means[top] - margin:
             last += 1
         return self.lrs[first], self.lrs[last]
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw each seed's accuracy thin, the mean bold in its 95 % interval, and mark the best.
+
+        A cross is a network that diverged. Draws on `ax`, on a new figure's axes where none is
+        given, and returns the axes.
+
+        >>> rates = torch.tensor([[0.1, 0.2], [0.8, 0.9]], dtype=torch.float64)
+        >>> Sweep((1e-3, 1e-2), (0, 1), rates, rates, rates < 0).plot().get_ylabel()
+        'validation accuracy'
+        """
+        import seaborn as sns
+
+        ax, colours = logarithmic_axes(ax, "validation accuracy")
+        table = self.accuracy.numpy()
+        for column, run in enumerate(table.T):
+            sns.lineplot(x=self.lrs, y=run, color=colours[7], linewidth=0.8, alpha=0.7, ax=ax)
+            gone = self.diverged[:, column].numpy()
+            rates = np.array(self.lrs)[gone]
+            ax.plot(rates, run[gone], "x", color=colours[3], markersize=6)
+        sns.lineplot(x=self.lrs, y=table.mean(1), color=colours[0], linewidth=2, ax=ax)
+        if len(self.seeds) > 1:
+            bands = [mean_interval(row) for row in table.tolist()]
+            lows, highs = [band.low for band in bands], [band.high for band in bands]
+            ax.fill_between(self.lrs, lows, highs, color=colours[0], alpha=0.25, linewidth=0)
+        mark(ax, self.best, "best")
+        return ax
 
 
 def sweep(

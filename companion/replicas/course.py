@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from companion.datasets import LabelledImages
-from companion.labels import IGNORE_INDEX, LabelMap
-from companion.replicas.results import Replicas
+from companion.labels import LabelMap
+from companion.replicas.results import Replicas, accuracies
 from companion.replicas.stacks import Stack
 
 
@@ -74,14 +74,3 @@ class Course:
             self.stack,
             label_map,
         )
-
-
-def accuracies(stack: Stack, data: LabelledImages, batch_size: int = 512) -> Tensor:
-    """Return the accuracy of each network in evaluation mode, (R,) on their device."""
-    stack.template.eval()
-    right = torch.zeros(len(stack), device=data.device)
-    with torch.no_grad():
-        for rows in torch.arange(len(data), device=data.device).split(batch_size):
-            logits = stack.forward(data.images[rows], shared=True)
-            right += (logits.argmax(-1) == data.labels[rows]).sum(1)
-    return right.double() / (data.labels != IGNORE_INDEX).sum()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from companion.training.batching import positions
+from companion.training import positions
 
 Sampler = Callable[[int], Iterable[int]]
 """From a seed to the positions of an epoch, new ones each time that they are asked for."""

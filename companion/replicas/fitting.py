@@ -9,38 +9,37 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import vmap
+from torch.optim.lr_scheduler import LRScheduler
 from tqdm import tqdm
 
 from companion.datasets import LabelledImages
-from companion.inputs import distinct, positive_number, whole_number
-from companion.labels import IGNORE_INDEX
+from companion.inputs import IGNORE_INDEX, distinct, moved, whole_number
 from companion.replicas.course import Course
 from companion.replicas.draws import Draws, Sampler, drawn_together
+from companion.replicas.optimizers import stacked_optimizer, stacked_scheduler
+from companion.replicas.options import check_data, check_loss, checked_rates
 from companion.replicas.results import Replicas
 from companion.replicas.stacks import Stack
-from companion.replicas.updates import Update, update_like
 from companion.states import own_randomness
 from companion.training import (
     Loss,
     OptimizerFactory,
     Schedule,
+    SchedulerFactory,
     checked_device,
     count_batches,
     optimizer_factory,
+    scheduler_factory,
     shows_progress,
 )
-from companion.training.schedules import SCHEDULES
 
 
 @dataclass(frozen=True)
 class _Recipe:
     """How each step computes: what stays the same over all epochs."""
 
-    update: Update
-    schedule: Schedule
+    scheduler: LRScheduler
     loss: Loss
-    lrs: Tensor  # (R, 1)
-    total: int  # steps
     batch_size: int
 
 
@@ -54,7 +53,7 @@ def fit_replicas(
     validation: LabelledImages | None = None,
     batch_size: int = 128,
     optimizer: str | OptimizerFactory = "adamw",
-    schedule: str | Schedule = "one-cycle",
+    schedule: str | Schedule | SchedulerFactory = "one-cycle",
     loss: Loss = F.cross_entropy,
     sampler: Sampler | None = None,
     device: torch.device | str | None = None,
@@ -67,16 +66,18 @@ def fit_replicas(
     spend most of it between their operations. Weights are stacked and computed by `torch.func`.
     `build` maps a seed to a network, called with the global random state seeded by it. Options
     are those of `fit`; `sampler` maps a seed to an iterable of positions, asked anew each epoch,
-    `optimizer` must make SGD, Adam or AdamW, and `torch.func.vmap` must be able to compute the
-    network and the loss. On a CPU, convolutions gain little.
+    `optimizer` must make one of torch's own that step each weight by itself (SGD, Adam, RMSprop,
+    …; groups and settings may differ from rate to rate), `schedule` must leave the rates apart
+    and watch no metric, and `torch.func.vmap` must be able to compute the network and the loss.
+    On a CPU, convolutions gain little.
 
     A network whose loss becomes NaN or infinite is marked as diverged, and the others go on.
 
     Nothing given is mutated, and the global random state is as before. Raises the errors of
     `fit` for options and data, and `ValueError` for rates or seeds that are none or occur twice,
-    for networks that differ in structure, for hooks on gradients, which would not be called, and
-    for dropout, whose draws depend on the order;
-    `TypeError` for a `DataLoader`.
+    for networks that differ in structure, for hooks on gradients, which would not be called, for
+    dropout, whose draws depend on the order, and for an optimiser or a schedule that stacked
+    weights would change the meaning of; `TypeError` for a `DataLoader`.
 
     Source of the method: PyTorch's tutorial "Model ensembling" (torch.func).
 
@@ -88,32 +89,19 @@ def fit_replicas(
     >>> accuracy.shape, bool((accuracy[1] > accuracy[0]).all())
     (torch.Size([2, 3]), True)
     """
-    for data in (train, validation):
-        if data is not None and not isinstance(data, LabelledImages):
-            raise TypeError(
-                f"replicas index their data on the device; received {type(data).__name__}. "
-                "Pass LabelledImages, or call fit for each seed, over processes with repeat."
-            )
-    rates = distinct([lrs] if isinstance(lrs, (int, float)) else lrs, "learning rate", "1e-3")
-    names = distinct(seeds, "seed", "range(5)")
-    for lr in rates:
-        positive_number(lr, "lr")
-    whole_number(epochs, "epochs")
-    update, own_rates = update_like(optimizer_factory(optimizer), rates)
-    target = checked_device(device)
+    check_data(train, validation)
+    check_loss(loss)
+    rates, names = checked_rates(lrs), distinct(seeds, "seed", "range(5)")
+    epochs, batch_size = whole_number(epochs, "epochs"), whole_number(batch_size, "batch_size")
+    make, target = optimizer_factory(optimizer), checked_device(device)
+    scheduler_factory(schedule, 1)  # an unknown name, before anything is built
     train = train.to(target)
     stack = Stack(_built(build, names, target) * len(rates), target)
     draws = [Draws(len(train), sampler, seed) for seed in names]
-    along = torch.tensor(own_rates, device=target).repeat_interleave(len(names))[:, None]
-    total = epochs * count_batches(train, draws[0].sampler, batch_size)
-    recipe = _Recipe(
-        update,
-        SCHEDULES.get(schedule, schedule),
-        loss,
-        along,
-        total,
-        batch_size,
-    )
+    total = max(1, epochs * count_batches(train, draws[0].sampler, batch_size))
+    schedules = scheduler_factory(schedule, total)
+    scheduler = stacked_scheduler(schedules, stacked_optimizer(make, stack, rates), rates)
+    recipe = _Recipe(scheduler, loss, batch_size)
     course = Course(stack, None if validation is None else validation.to(target))
     show = shows_progress() if progress is None else progress
     for _ in tqdm(range(epochs), desc="epochs", disable=not show, delay=2, leave=False):
@@ -140,11 +128,13 @@ def _train_epoch(course: Course, recipe: _Recipe, train: LabelledImages, rows: T
     losses: list[Tensor] = []
     right = torch.zeros(len(stack), device=rows.device, dtype=torch.int64)
     for chosen, asked in zip(batches, labels.split(recipe.batch_size, 1), strict=True):
-        logits = stack.forward(train.images[chosen])
+        images, _ = train.batch(chosen.flatten())
+        logits = stack.forward(moved(images, rows.device, stack.dtype).unflatten(0, chosen.shape))
         _check_width(logits, len(train.classes))
         values = _losses(recipe.loss, logits, asked)
-        factor = recipe.schedule(course.steps + len(losses), recipe.total)
-        recipe.update(stack.weights, stack.gradients(values), recipe.lrs * factor)
+        stack.gradients(values)
+        recipe.scheduler.optimizer.step()
+        recipe.scheduler.step()
         losses.append(values.detach())
         right += (logits.detach().argmax(-1) == asked).sum(1)
     sizes = [(each != IGNORE_INDEX).sum(1) for each in labels.split(recipe.batch_size, 1)]

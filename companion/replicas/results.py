@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from companion.datasets import LabelledImages
-from companion.labels import IGNORE_INDEX, LabelMap
+from companion.inputs import IGNORE_INDEX, arrays_equal, moved
+from companion.labels import LabelMap
 from companion.replicas.stacks import Stack
 from companion.training import NonFiniteLossError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Replicas:
     """Trained networks by learning rate and seed, and how their training went.
 
@@ -31,6 +33,13 @@ class Replicas:
     diverged_at: Tensor = field(repr=False)
     stack: Stack = field(repr=False)
     label_map: LabelMap = field(repr=False)
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether both hold the same tables and networks, to the last bit."""
+        return isinstance(other, Replicas) and arrays_equal(self._contents(), other._contents())
+
+    def _contents(self) -> dict[str, Any]:
+        return {**vars(self), "stack": {k: v.cpu() for k, v in self.stack.tensors().items()}}
 
     @property
     def diverged(self) -> Tensor:
@@ -62,7 +71,7 @@ class Replicas:
         where = self.stack.weights.device
         with torch.no_grad():
             parts = [
-                self.stack.forward(batch.to(where), shared=True).cpu()
+                self.stack.forward(moved(batch, where, self.stack.dtype), shared=True).cpu()
                 for batch in images.split(batch_size)
             ]
         logits = torch.cat(parts, 1).unflatten(0, self.diverged.shape)
@@ -78,6 +87,17 @@ class Replicas:
                 "the data must have the label map of the training data, or indices mean different "
                 f"classes; received {data.label_map}, trained on {self.label_map}."
             )
-        labels = data.labels.cpu()
-        right = (self.logits(data.images).argmax(-1) == labels).sum(-1).double()
-        return (right / (labels != IGNORE_INDEX).sum()).where(~self.diverged, torch.nan)
+        found = accuracies(self.stack, data.to(self.stack.weights.device))
+        return found.cpu().view(self.diverged.shape).where(~self.diverged, torch.nan)
+
+
+def accuracies(stack: Stack, data: LabelledImages, batch_size: int = 512) -> Tensor:
+    """Return the accuracy of each network in evaluation mode, (R,) on their device."""
+    stack.template.eval()
+    right = torch.zeros(len(stack), device=data.device)
+    with torch.no_grad():
+        for rows in torch.arange(len(data), device=data.device).split(batch_size):
+            images, labels = data.batch(rows)
+            logits = stack.forward(moved(images, data.device, stack.dtype), shared=True)
+            right += (logits.argmax(-1) == labels).sum(1)
+    return right.double() / (data.labels != IGNORE_INDEX).sum()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
+from companion.inputs import dtype_of, logits_of
 from companion.replicas.chains import chain_of, forward
 
 
@@ -28,6 +29,7 @@ class Stack:
         shapes = {name: parameters[name].shape for name in trainable}
         flat = [parameters[name].detach().flatten(1) for name in trainable]
         self.weights = torch.cat(flat, 1).to(device)
+        self.slopes = torch.zeros_like(self.weights)  # where an optimiser finds its gradients
         self.sizes = [values.shape[1] for values in flat]
         self.parameters = {
             name: columns.view(shapes[name]).detach().requires_grad_()
@@ -44,26 +46,31 @@ class Stack:
         self.chain = chain if chain and isinstance(chain[0][1], nn.Flatten) else None
         self.places = _places(self.template)
         self.buffers = {name: values.to(device) for name, values in buffers.items()}
+        self.dtype = dtype_of(self.template)
 
     def __len__(self) -> int:
         return len(self.weights)
 
     def forward(self, images: Tensor, *, shared: bool = False) -> Tensor:
-        """Return logits (R, N, classes); `images` are (R, N, …), or (N, …) where `shared`."""
+        """Return logits (R, N, classes); `images` are (R, N, …), or (N, …) where `shared`.
+
+        What a network returns is read by `logits_of`, whose errors are raised.
+        """
         weights = self.parameters | self.frozen
         if self.chain is not None:
             batch = images.expand(len(self), *images.shape) if shared else images
             return forward(self.chain, weights, batch)
 
         def one(own: dict[str, Tensor], batch: Tensor) -> Tensor:
-            return functional_call(self.template, own, (batch,), tie_weights=False)
+            output = functional_call(self.template, own, (batch,), tie_weights=False)
+            return logits_of(output, rows=len(batch))
 
         everything = weights | self.buffers
         own = {place: everything[name] for place, name in self.places.items()}
         return vmap(one, in_dims=(0, None if shared else 0))(own, images)
 
     def gradients(self, losses: Tensor) -> Tensor:
-        """Return the gradient of each network's own loss, shaped like `weights`.
+        """Write the gradient of each network's own loss into `slopes`, and return them.
 
         The sum of the losses has, for each network's weights, the gradient of its own loss.
         """
@@ -76,7 +83,12 @@ class Stack:
                 f"the loss must depend on every weight that may change; {', '.join(idle)} had no "
                 "part in it. Freeze them: requires_grad_(False)."
             )
-        return torch.cat([gradient.flatten(1) for gradient in found], 1)
+        return torch.cat([gradient.flatten(1) for gradient in found], 1, out=self.slopes)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all that the networks are made of, by name, stacked."""
+        held = self.parameters | self.frozen | self.buffers
+        return {name: values.detach() for name, values in held.items()}
 
     def snapshot(self) -> list[Tensor]:
         """Return a copy of everything that training changes."""

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -272,7 +274,7 @@ class TestInUse:
         scheduler = CosineAnnealingLR(optimiser_of(), 20)
         train(scheduler, 8)
         assert simulate_schedule(scheduler, steps=12).findings == ()
-        (finding,) = simulate_schedule(scheduler, steps=14).findings
+        (finding,) = simulate_schedule(scheduler, steps=14).problems
         assert "the rate falls to 0 and rises again after step 12" in finding
 
 
@@ -336,6 +338,17 @@ UNUSED = "the rates given, {}, are not used: they rise to {}"
 STILL = "the rate still rises at the end: it was made for more steps"
 IDLE = "the rate does not change; it would after call {} of the scheduler, which is called {} times"
 WRONG = "the rate is lowered while the metric goes from {} to {}, as mode={!r} takes that for worse"
+CODES = {
+    "OPT101": "it raises",
+    "OPT102": "the rates given",
+    "OPT103": "groups that were given different rates",
+    "OPT104": "the rate is lowered while",
+    "OPT105": "the rate does not change",
+    "OPT106": "the rate falls to",
+    "OPT107": "the rate is next to nothing",
+    "OPT108": "the rate ends at",
+    "OPT109": "the rate still rises",
+}
 ODD: dict[str, tuple[Build, dict[str, Any], list[str]]] = {
     "cosine past its end": (
         lambda o: CosineAnnealingLR(o, 50),
@@ -453,10 +466,16 @@ class TestFindings:
     def test_each_mistake_is_named(
         self, build: Build, options: dict[str, Any], expected: list[str]
     ) -> None:
-        findings = simulate_schedule(build, **{"steps": 100, **options}).findings
-        assert len(findings) == len(expected)
-        for finding, beginning in zip(findings, expected, strict=True):
-            assert finding.startswith(beginning)
+        found = simulate_schedule(build, **{"steps": 100, **options})
+        assert len(found.problems) == len(expected)
+        for finding, problem, beginning in zip(
+            found.findings, found.problems, expected, strict=True
+        ):
+            assert problem.startswith(beginning)
+            assert problem.startswith(CODES[finding.code])
+            assert str(finding) == f"{finding.code} {finding.severity}: {problem}"
+            assert finding.why
+            assert finding.remedy.endswith(".")
 
     @pytest.mark.parametrize(("total", "raises"), [(99, True), (100, False)])
     def test_what_a_scheduler_raises_is_the_error(self, total: int, raises: bool) -> None:
@@ -464,7 +483,7 @@ class TestFindings:
         text = "Tried to step 100 times. The specified number of total steps is 99"
         assert found.error == (text if raises else None)
         assert found.rates.shape == (100, 1)
-        assert [RAISES.format(100, 100) in found.findings] == [raises]
+        assert [RAISES.format(100, 100) in found.problems] == [raises]
         shorter = simulate_schedule(lambda o: OneCycleLR(o, 0.1, 5), steps=100)
         assert shorter.rates[:-1].tolist() == train(OneCycleLR(optimiser_of(), 0.1, 5), 5)
 
@@ -476,7 +495,7 @@ class TestFindings:
     def test_one_that_is_in_use_and_called_too_seldom_is_put_back(self) -> None:
         scheduler = StepLR(optimiser_of(), 30)
         state = state_of(scheduler)
-        (finding,) = simulate_schedule(scheduler, steps=60, every=10).findings
+        (finding,) = simulate_schedule(scheduler, steps=60, every=10).problems
         assert finding.startswith(IDLE.format(30, 6))
         assert state_of(scheduler) == state
 
@@ -491,12 +510,63 @@ class TestFindings:
         assert found.findings == ()
 
 
+class TestWhatFitTakes:
+    @pytest.mark.parametrize(
+        ("name", "factor"),
+        [
+            ("one-cycle", one_cycle),
+            ("cosine", lambda step, total: (1 + math.cos(math.pi * step / total)) / 2),
+            ("constant", lambda step, total: 1.0),
+        ],
+    )
+    def test_names_and_functions_of_the_step(
+        self, name: str, factor: Callable[[int, int], float]
+    ) -> None:
+        expected = [[rate * factor(step, 40) for rate in (0.1, 0.02)] for step in range(40)]
+        for given in (name, factor):
+            found = simulate_schedule(given, steps=40, lr=(0.1, 0.02))
+            assert found.rates.tolist() == [pytest.approx(row) for row in expected]
+            assert (found.given, found.findings) == ((0.1, 0.02), ())
+
+    def test_a_function_of_the_step_that_is_stepped_once_an_epoch(self) -> None:
+        (finding,) = simulate_schedule("cosine", steps=100, every=10).findings
+        assert finding.code == "OPT108"
+
+    def test_a_partial_scheduler(self) -> None:
+        found = simulate_schedule(partial(StepLR, step_size=3, gamma=0.5), steps=6)
+        assert found.rates.flatten().tolist() == [0.1] * 3 + [0.05] * 3
+
+    def test_a_factor_below_zero_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="a schedule's factor must be finite and at least 0"):
+            simulate_schedule(lambda step, total: -1.0, steps=10)
+
+
+class TestEquality:
+    def test_the_same_rates_are_the_same_result(self) -> None:
+        assert simulate_schedule("cosine", steps=9) == simulate_schedule("cosine", steps=9)
+        assert simulate_schedule("cosine", steps=9) != simulate_schedule("cosine", steps=8)
+        assert simulate_schedule("cosine", steps=9) != simulate_schedule("constant", steps=9)
+
+    def test_so_are_the_same_findings(self) -> None:
+        first, second = (simulate_schedule("cosine", steps=100, every=10) for _ in range(2))
+        assert first == second
+        assert first.problems != ()
+
+
 class TestRefusals:
+    def test_numbers_may_be_numpys_and_torchs(self) -> None:
+        expected = simulate_schedule("cosine", steps=10, lr=[0.5, 0.25], every=2, times=3)
+        counts = {"steps": np.int64(10), "every": np.int32(2), "times": torch.tensor(3)}
+        for lr in (np.array([0.5, 0.25]), torch.tensor([0.5, 0.25])):
+            assert simulate_schedule("cosine", lr=lr, **counts) == expected
+        assert simulate_schedule("cosine", steps=3, lr=np.float32(0.5)).given == (0.5,)
+
     @pytest.mark.parametrize("name", ["steps", "every", "times"])
     @pytest.mark.parametrize("bad", [0, -1, 2.0, None])
     def test_numbers_below_one(self, name: str, bad: Any) -> None:
         options = {"steps": 10, name: bad}
-        with pytest.raises(ValueError, match=rf"{name} must be a whole number of at least 1; rec"):
+        error = ValueError if isinstance(bad, int) else TypeError
+        with pytest.raises(error, match=rf"{name} must be a whole number of at least 1; rec"):
             simulate_schedule(lambda o: StepLR(o, 5), **options)
 
     @pytest.mark.parametrize(
@@ -506,10 +576,23 @@ class TestRefusals:
         with pytest.raises(ValueError, match="lr must be positive and finite; received"):
             simulate_schedule(lambda o: StepLR(o, 5), steps=10, lr=lr)
 
-    @pytest.mark.parametrize("given", ["cosine", 3, None, lambda optimiser: None])
-    def test_what_is_no_scheduler(self, given: Any) -> None:
-        with pytest.raises(TypeError, match=r"or a function from an optimiser to one; received"):
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            (3, "or of the optimiser to a scheduler; received int"),
+            (None, "or of the optimiser to a scheduler; received NoneType"),
+            (lambda optimiser: None, "torch's schedulers; it returned NoneType"),
+            (StepLR, "received 'StepLR', which needs 2 arguments"),
+        ],
+        ids=["number", "none", "nothing made", "class"],
+    )
+    def test_what_is_no_scheduler(self, given: Any, message: str) -> None:
+        with pytest.raises(TypeError, match=message):
             simulate_schedule(given, steps=10)
+
+    def test_a_name_that_is_none(self) -> None:
+        with pytest.raises(ValueError, match=r"one of one-cycle, cosine, .*received 'linear'"):
+            simulate_schedule("linear", steps=10)
 
     def test_a_scheduler_made_for_another_optimiser(self) -> None:
         other = optimiser_of()

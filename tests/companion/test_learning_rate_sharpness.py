@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.functional import hessian
 from torch.func import functional_call
+from torch.utils.data import DataLoader, TensorDataset
 
 from companion import LabelledImages, freeze, sharpness
+from companion.learning_rate import SharpnessNotFoundError
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -121,8 +124,6 @@ def test_the_start_does_not_matter(data: LabelledImages) -> None:
         sharpness(model, data, seed=seed, tolerance=1e-8, iterations=2000) for seed in range(3)
     ]
     assert found == pytest.approx([found[0]] * 3, rel=1e-5)
-    rough = [sharpness(model, data, seed=seed, iterations=1) for seed in (0, 1, 0)]
-    assert rough[0] == rough[2] != rough[1]
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e6])
@@ -132,18 +133,230 @@ def test_the_scale_of_the_loss_is_its_scale(data: LabelledImages, scale: float) 
     assert found == pytest.approx(scale * sharpness(model, data), rel=1e-9)
 
 
-def test_fewer_iterations_find_less(data: LabelledImages) -> None:
-    model = MODELS["linear"]()
-    found = [sharpness(model, data, iterations=count, tolerance=0) for count in (1, 3, 10, 100)]
-    assert found == sorted(found)
-    assert found[0] < 0.5 * found[-1]
-    rough, fine = (sharpness(model, data, tolerance=tolerance) for tolerance in (0.3, 1e-8))
-    assert rough < 0.999 * fine
+SPREAD = torch.linspace(0, 1, 59).tolist()
 
 
-def test_out_of_iterations_it_is_the_better_of_two_estimates(patches: LabelledImages) -> None:
-    options: dict[str, Any] = {"loss": with_curvatures(10, 1), "iterations": 3, "tolerance": 0}
-    assert sharpness(Point(1.0, 1.0).double(), patches, **options) == pytest.approx(10, rel=1e-3)
+def clustered() -> Loss:
+    """A quadratic whose largest eigenvalue is 1.001, next to others that come close."""
+    return with_curvatures(*SPREAD, 1.001)
+
+
+class TestHowFarItGoes:
+    def test_out_of_iterations_it_raises_and_says_how_far_it_came(
+        self, patches: LabelledImages
+    ) -> None:
+        model, values = Point(*[1.0] * 60).double(), []
+        for iterations in (12, 24, 36):
+            with pytest.raises(SharpnessNotFoundError, match="Pass more iterations or a lar") as e:
+                sharpness(model, patches, loss=clustered(), iterations=iterations, tolerance=1e-9)
+            error = e.value
+            assert f"after {error.products} products with the Hessian it is {error.value:.4g}" in (
+                str(error)
+            )
+            assert error.products <= iterations
+            assert error.value < 1.001
+            nearest = min(abs(error.value - value) for value in [1.001, *SPREAD])
+            assert nearest <= error.residual
+            values.append(error.value)
+        assert values == sorted(values)
+        assert len(set(values)) == 3
+        found = sharpness(model, patches, loss=clustered(), iterations=2000, tolerance=1e-9)
+        assert found == pytest.approx(1.001, rel=1e-6)
+
+    def test_a_rough_value_costs_fewer_products(self, patches: LabelledImages) -> None:
+        costs = []
+        for tolerance in (0.1, 1e-3, 1e-6):
+            calls: list[int] = []
+
+            def loss(logits: Tensor, labels: Tensor, calls: list[int] = calls) -> Tensor:
+                calls.append(len(labels))
+                return clustered()(logits, labels)
+
+            found = sharpness(Point(*[1.0] * 60).double(), patches, loss=loss, tolerance=tolerance)
+            assert found == pytest.approx(1.001, rel=max(2e-3, 10 * tolerance**2))
+            costs.append(len(calls))
+        assert costs == sorted(costs)
+        assert costs[0] == 12  # a round of ten, one to begin with, one to judge it
+
+    def test_it_takes_far_fewer_than_a_power_iteration(self, data: LabelledImages) -> None:
+        model, calls = MODELS["tanh"](), []
+
+        def loss(logits: Tensor, labels: Tensor) -> Tensor:
+            calls.append(len(labels))
+            return F.cross_entropy(logits, labels)
+
+        found = sharpness(model, data, loss=loss, tolerance=1e-5)
+        exact = eigenvalues(model, data)
+        assert found == pytest.approx(exact[-1].item(), rel=1e-8)
+        shrinks = (exact[-2] / exact[-1]).item()  # what the error shrinks by in a power iteration
+        assert len(calls) < 0.5 * math.log(1e-8) / math.log(shrinks**2)
+
+    @pytest.mark.parametrize("count", [1, 2, 3, 9, 10, 11, 12, 25])
+    def test_any_number_of_parameters_is_enough(self, patches: LabelledImages, count: int) -> None:
+        model = Point(*[1.0] * count).double()
+        curvatures = [-7.0, *range(1, count)][-count:]
+        found = sharpness(model, patches, loss=with_curvatures(*curvatures), tolerance=1e-6)
+        assert found == pytest.approx(max(curvatures), rel=1e-6)
+
+    def test_single_precision_is_enough_for_any_tolerance(self, patches: LabelledImages) -> None:
+        model = Point(*[1.0] * 60)
+        loss = with_curvatures(*range(60))
+        single = sharpness(
+            model, patches, loss=lambda logits, labels: loss(logits.double(), labels), tolerance=0
+        )
+        assert single == pytest.approx(59, rel=1e-5)
+
+    @pytest.mark.parametrize(
+        ("curvatures", "largest"),
+        [
+            ((3.0, -3.0, *[0.0] * 30), 3),
+            ((-3.0, *[0.0] * 30), 0),
+            ((-3.0, *[-1.0] * 30), -1),
+            ((4.0,) * 20, 4),
+            ((-20.0, *[0.1] * 15, *[0.2] * 15), 0.2),
+        ],
+        ids=["opposite", "flat or falling", "all falling", "alike", "hidden by a larger size"],
+    )
+    def test_many_dimensions_may_be_alike(
+        self, patches: LabelledImages, curvatures: tuple[float, ...], largest: float
+    ) -> None:
+        model = Point(*[1.0] * len(curvatures)).double()
+        found = sharpness(model, patches, loss=with_curvatures(*curvatures), tolerance=1e-6)
+        assert found == pytest.approx(largest, abs=1e-5)
+
+    @pytest.mark.parametrize(
+        ("options", "error", "message"),
+        [
+            ({"iterations": 4}, ValueError, "iterations must be a whole number of at least 5; re"),
+            ({"iterations": 20.0}, TypeError, "iterations must be a whole number"),
+            ({"tolerance": -1e-3}, ValueError, r"tolerance must lie in 0 … 1; received -0\.001"),
+            ({"tolerance": math.nan}, ValueError, "tolerance must lie in 0 … 1; received nan"),
+            ({"loss": nn.CrossEntropyLoss}, TypeError, "received CrossEntropyLoss. Pass an insta"),
+        ],
+        ids=lambda value: str(value) if isinstance(value, dict) else "",
+    )
+    def test_options_that_are_none(
+        self, data: LabelledImages, options: dict[str, Any], error: type[Exception], message: str
+    ) -> None:
+        with pytest.raises(error, match=message):
+            sharpness(MODELS["linear"](), data, **options)
+
+
+class Dressed(nn.Module):
+    """A network that takes named inputs and gives an object, as those of Hugging Face."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, pixel_values: Tensor, mask: Tensor) -> Any:
+        return SimpleNamespace(logits=self.inner(pixel_values * mask), hidden_states=None)
+
+
+class TestData:
+    """Whatever trains: the same images and labels, in all forms that loaders give."""
+
+    def test_all_forms_give_the_same(self, data: LabelledImages) -> None:
+        model, options = MODELS["tanh"](), {"tolerance": 0.01}
+        expected = sharpness(model, data, **options)
+        ones = torch.ones(len(data), 1, 1, 1)
+        triples = TensorDataset(data.images, ones, data.labels)
+        forms: dict[str, tuple[Any, dict[str, Any]]] = {
+            "pair": ((data.images, data.labels), {"batch_size": 13}),
+            "arrays": ((data.images.numpy(), data.labels.numpy()), {}),
+            "loader": (DataLoader(data, 25, shuffle=True), {}),
+            "list": ([(data.images[:20], data.labels[:20]), data.batch(torch.arange(20, 60))], {}),
+            "triples": (DataLoader(triples, 25), {}),
+            "dictionaries": ([{"img": data.images, "y": data.labels}], {}),
+            "own names": ([{"a": data.images, "b": data.labels}], {"inputs": "a", "labels": "b"}),
+            "functions": (DataLoader(triples, 25), {"inputs": lambda b: b[0], "labels": 2}),
+        }
+        for name, (given, reading) in forms.items():
+            found = sharpness(model, given, **options, **reading)
+            assert found == pytest.approx(expected, rel=1e-6), name
+
+    def test_models_may_take_and_return_what_they_like(self, data: LabelledImages) -> None:
+        model, mask = MODELS["tanh"](), torch.ones(1, 1, 1, 1)
+        batch = {"pixel_values": data.images, "mask": mask, "labels": data.labels}
+        found = sharpness(
+            Dressed(model), [batch], inputs=lambda b: {k: b[k] for k in ("pixel_values", "mask")}
+        )
+        assert found == pytest.approx(sharpness(model, data), rel=1e-9)
+
+    def test_attention_has_a_second_derivative(self, data: LabelledImages) -> None:
+        class Attending(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                torch.manual_seed(0)
+                self.layer = nn.TransformerEncoderLayer(6, 2, 8, 0.0, batch_first=True)
+                self.head = nn.Linear(6, 3)
+
+            def forward(self, images: Tensor) -> Tensor:
+                return self.head(self.layer(images.squeeze(1)).mean(1))
+
+        assert sharpness(Attending(), data) > 0
+
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.float64], ids=str)
+    def test_images_take_the_type_of_the_weights(
+        self, patches: LabelledImages, dtype: torch.dtype
+    ) -> None:
+        model = MODELS["tanh"]().float()
+        other = LabelledImages(patches.images.to(dtype), patches.labels, patches.label_map)
+        assert sharpness(model, other) == pytest.approx(sharpness(model, patches), rel=1e-3)
+
+    @pytest.mark.parametrize("size", [7, 60])
+    def test_images_without_a_label_do_not_count(self, data: LabelledImages, size: int) -> None:
+        expected = sharpness(MODELS["tanh"](), data.at(range(20)), tolerance=1e-8)
+        data.labels[20:] = -100
+        found = sharpness(MODELS["tanh"](), data, tolerance=1e-8, batch_size=size)
+        assert found == pytest.approx(expected, rel=1e-9)
+
+    def test_a_loader_that_augments_does_the_same_in_each_product(
+        self, data: LabelledImages, snapshot: type[Any]
+    ) -> None:
+        class Noisy(TensorDataset):
+            def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+                images, labels = super().__getitem__(index)
+                return images + torch.randn(1), labels
+
+        order = torch.Generator().manual_seed(3)
+        noisy = Noisy(data.images, data.labels)
+        loader = DataLoader(noisy, 25, shuffle=True, generator=order, drop_last=True)
+        before, state = snapshot(MODELS["tanh"](), data), order.get_state()
+        first, second = (
+            sharpness(MODELS["tanh"](), loader, tolerance=0.01, seed=seed) for seed in (0, 0)
+        )
+        assert first == second
+        before.check()
+        assert torch.equal(order.get_state(), state)
+
+    @pytest.mark.parametrize(
+        ("given", "options", "error", "message"),
+        [
+            (lambda d: iter([d.batch(torch.arange(4))]), {}, TypeError, "read more than once"),
+            (lambda d: [], {}, ValueError, "sharpness needs a labelled image; the data gave none"),
+            (lambda d: 3, {}, TypeError, "data are a LabelledImages, a pair"),
+            (lambda d: d.images, {}, TypeError, "data are a LabelledImages, a pair"),
+            (lambda d: DataLoader(d), {"batch_size": 7}, ValueError, "batch_size=7 would be ignor"),
+            (lambda d: [{"a": d.images}], {"inputs": "a"}, KeyError, "labels of a batch must be"),
+            (lambda d: (d.images, d.labels + 1), {}, ValueError, r"lie in 0 … 2, .* received 3"),
+        ],
+        ids=["iterator", "nothing", "number", "images", "size", "no labels", "beyond the head"],
+    )
+    def test_what_is_no_data_is_refused(
+        self,
+        data: LabelledImages,
+        snapshot: type[Any],
+        given: Callable[[LabelledImages], Any],
+        options: dict[str, Any],
+        error: type[Exception],
+        message: str,
+    ) -> None:
+        model = MODELS["dropout"]().train()
+        before = snapshot(model, data)
+        with pytest.raises(error, match=message):
+            sharpness(model, given(data), **options)
+        before.check()
 
 
 @pytest.mark.parametrize("share", [0.98, 1.02])
