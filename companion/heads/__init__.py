@@ -4,9 +4,10 @@ Imports `labels`, `networks` and `evaluation`, and nothing above them.
 """
 
 from companion.heads.extending import extend_head
-from companion.heads.finding import AmbiguousHeadError, Head, find_head
+from companion.heads.finding import Head, find_head
 from companion.heads.freezing import freeze, unfreeze
 from companion.heads.groups import parameter_groups
+from companion.heads.layers import AmbiguousHeadError
 from companion.heads.replacing import replace_head
 from companion.heads.skeletons import skeleton
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from companion.heads.finding import check_names
+from companion.heads.layers import check_names
 from companion.heads.stilling import still, thaw
 from companion.inputs import refuse_lazy
 
