@@ -61,10 +61,17 @@ def _around(model: nn.Module, places: Iterable[str]) -> Iterator[nn.Module]:
 
 
 def _write_names(config: Any, names: Sequence[str]) -> None:
-    old = config.id2label, config.label2id
+    new = {
+        "id2label": dict(enumerate(names)),
+        "label2id": {name: index for index, name in enumerate(names)},
+        "label_names": list(names),  # these two stand in timm's own configurations
+        "num_classes": len(names),
+    }
+    old = {name: vars(config)[name] for name in new if name in vars(config)}
     try:
-        config.id2label = dict(enumerate(names))
-        config.label2id = {name: index for index, name in enumerate(names)}
+        for name in old:
+            setattr(config, name, new[name])
     except BaseException:
-        config.id2label, config.label2id = old
+        for name, value in old.items():
+            setattr(config, name, value)
         raise

@@ -10,8 +10,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from companion.heads.classes import classes_said
-from companion.heads.layers import AmbiguousHeadError, Layer, features_of, layers_of
-from companion.heads.layers import unwrapped, width
+from companion.heads.layers import (
+    AmbiguousHeadError,
+    Layer,
+    features_of,
+    layers_of,
+    unwrapped,
+    width,
+)
 from companion.heads.tracing import layers_called
 from companion.inputs import refuse_lazy
 

@@ -111,5 +111,7 @@ def _stopped(model: nn.Module) -> Iterable[nn.Parameter]:
             parameter = module._parameters.get(name)
             if parameter is not None:
                 yield parameter
-            elif hasattr(module, "parametrizations") and name in module.parametrizations:
-                yield from module.parametrizations[name].parameters()
+            else:  # a weight norm, say, was put on it since, and holds it now
+                around = dict(module.named_modules())
+                inside = around.get(f"parametrizations.{name}")
+                yield from inside.parameters() if inside is not None else ()
