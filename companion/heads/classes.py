@@ -43,7 +43,7 @@ def write_classes(
     3
     """
     config = getattr(model, "config", None)
-    if all(isinstance(getattr(config, name, None), dict) for name in ("id2label", "label2id")):
+    if isinstance(getattr(config, "id2label", None), dict):
         called = [f"LABEL_{i}" for i in range(now)] if names is None else names.classes
         _write_names(config, [str(name) for name in called])
     for module in {model, *_around(model, places)}:

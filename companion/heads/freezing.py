@@ -10,11 +10,10 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from companion.heads.layers import check_names
-from companion.heads.stilling import still, thaw
+from companion.heads.stilling import FROZEN, adopt, still, thaw
 from companion.inputs import refuse_lazy
 
 Model = TypeVar("Model", bound=nn.Module)
-FROZEN = "_parameters_frozen_here"  # on each module: the names of its own parameters
 
 
 def freeze(model: Model, *, keep: Iterable[str] = ()) -> Model:
@@ -68,6 +67,7 @@ def unfreeze(model: Model, *, everything: bool = False) -> Model:
     (True, ['1.weight', '1.bias'])
     """
     possible = [p for p in model.parameters() if p.is_floating_point() or p.is_complex()]
+    adopt(model)
     ours = [*_stopped(model)]
     if possible and not (everything or ours or any(p.requires_grad for p in possible)):
         raise ValueError(

@@ -14,6 +14,8 @@ from collections.abc import Collection
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
+FROZEN = "_parameters_frozen_here"  # on a module: the names of its own that `freeze` stopped
+
 
 class Watch:
     """A module's `train` as long as it, or a module right inside it, is held still.
@@ -38,8 +40,7 @@ class Watch:
         """Put the module into a mode, as far as it is not held still, and return it."""
         self.asked, self.apart = mode, self.apart and not mode
         type(self.module).train(self.module, mode and not self.still)
-        for record, heir in self.heirs():
-            record.watch(heir)
+        for heir in self.adopt():
             heir.train(mode)
         return self.module
 
@@ -48,20 +49,25 @@ class Watch:
         self.module = module  # not weakly: in build().train() nothing else holds what is built
         vars(module)["train"] = self
 
-    def heirs(self) -> list[tuple[Watch, nn.Module]]:
-        """Return what has taken the place of modules inside that were still, and their watches.
+    def adopt(self) -> list[nn.Module]:
+        """Hand the record on to what has taken the place of modules inside, and return those.
 
-        A normalisation with weights that may change is a new one, and none of them.
+        A normalisation with weights that may change is a new one, and not adopted.
         """
-        places = [(record, self.module._modules.get(at)) for at, record in self.inside.items()]
-        return [
-            (record, here)
-            for record, here in places
-            if record.still
-            and isinstance(here, _NormBase)
-            and watch_of(here) is None
-            and not any(parameter.requires_grad for parameter in here.parameters())
-        ]
+        adopted = []
+        for name, record in self.inside.items():
+            here = self.module._modules.get(name)
+            if (
+                record.still
+                and isinstance(here, _NormBase)
+                and watch_of(here) is None
+                and not any(parameter.requires_grad for parameter in here.parameters())
+            ):
+                if FROZEN in vars(record.module):
+                    vars(here)[FROZEN] = vars(record.module)[FROZEN]
+                record.watch(here)
+                adopted.append(here)
+        return adopted
 
     def release(self, mode: bool) -> None:
         """Let the module train again, and put it into a mode."""
@@ -79,6 +85,17 @@ def watch_of(module: nn.Module) -> Watch | None:
     """
     found = vars(module).get("train")
     return found if isinstance(found, Watch) else None
+
+
+def adopt(model: nn.Module) -> None:
+    """Let what has taken the place of frozen normalisations have their record.
+
+    >>> adopt(nn.Linear(2, 2))
+    """
+    for module in list(model.modules()):
+        watch = watch_of(module)
+        if watch is not None:
+            watch.adopt()
 
 
 def still(norms: Collection[nn.Module], model: nn.Module) -> None:
@@ -113,12 +130,11 @@ def thaw(model: nn.Module) -> None:
     >>> model[0].training, "train" in vars(model[0])
     (True, False)
     """
+    adopt(model)
     for parent in list(model.modules()):
         watch = watch_of(parent)
         if watch is None or not watch.inside:
             continue
-        for record, heir in watch.heirs():
-            record.watch(heir)
         inside, watch.inside = watch.inside, {}
         for record in inside.values():
             if record.still:  # others may have set the parent's flag and not called train
