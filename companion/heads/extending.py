@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from companion.heads.finding import Layer, find_head, unwrapped
+from companion.heads.finding import find_head
+from companion.heads.layers import Layer, unwrapped
 from companion.heads.replacing import layer_like, swap
 from companion.labels import LabelMap
 from companion.states import seeded
@@ -23,7 +25,7 @@ def extend_head(
     *,
     new_rows: str = "default",
     name: str | None = None,
-    images: Tensor | None = None,
+    images: Tensor | Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> Model:
     """Give a network a head for other classes, in place, keeping the rows of those that survive.
@@ -33,7 +35,8 @@ def extend_head(
     "default" as PyTorch initialises a layer, from `seed`; "zero"; or "mean", the mean of all old
     rows, which makes a new class as likely as an average one. `name` and `images` as in
     `replace_head`, and so is what is mutated: among the classes that survive the network answers
-    as before. Auxiliary heads are extended alike. Returns the model.
+    as before. Other heads are extended alike, and a Hugging Face configuration gets the names of
+    `new_map`. Returns the model.
 
     Raises `ValueError` for a head that is not as wide as `old_map`, for maps that share no class
     and an unknown `new_rows`, and the errors of `find_head`.
@@ -56,13 +59,14 @@ def extend_head(
             f"classes. {found.name!r} was taken for the head: name another, or pass its map."
         )
     # The new map's index of each old class, −1 for those that are gone.
-    places = new_map.align(old_map, missing=-1)
-    layers = {each: find_head(model, name=each).layer for each in (found.name, *found.auxiliary)}
+    rows = new_map.align(old_map, missing=-1)
+    places = (found.name, *found.beside, *found.auxiliary)
+    layers = {each: find_head(model, name=each).layer for each in places}
     with seeded(seed):
         new = {
-            each: _extended(layer, places, len(new_map), new_rows) for each, layer in layers.items()
+            each: _extended(layer, rows, len(new_map), new_rows) for each, layer in layers.items()
         }
-    swap(model, new, len(new_map), images)
+    swap(model, new, len(old_map), len(new_map), images, new_map)
     return model
 
 

@@ -2,50 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedParameter
 
-from companion.inputs import device_of
-from companion.states import evaluating
+from companion.heads.classes import classes_said
+from companion.heads.layers import (
+    AmbiguousHeadError,
+    Layer,
+    features_of,
+    layers_of,
+    unwrapped,
+    width,
+)
+from companion.heads.tracing import layers_called
+from companion.inputs import refuse_lazy
 
-Layer = nn.Linear | nn.Conv2d
-"""What a head can be: a linear layer, or the 1×1 convolution that SqueezeNet ends with."""
-
-USUAL_NAMES = ("head", "heads", "fc", "classifier", "last_linear", "output_layer", "predictions")
-
-
-class AmbiguousHeadError(ValueError):
-    """A network that has several layers which could be its head, or none: which, and what to do."""
-
-    def __init__(self, reason: str, candidates: Sequence[str]):
-        self.candidates = tuple(candidates)
-        named = ", ".join(repr(name) for name in candidates[-8:]) or "none"
-        super().__init__(
-            f"a head must be found without guessing; {reason}. Candidates: {named}. Name one, as "
-            "in name='fc', or pass images=, a batch, to see which layer makes the output."
-        )
+USUAL_NAMES = (
+    *("head", "heads", "fc", "classifier", "last_linear", "output_layer", "predictions"),
+    "cls_classifier",  # of a distilled DeiT in transformers
+)
+DISTILLED = re.compile(r"(^|_)dist(ill(ed|ation)?)?(_|$)")
 
 
 @dataclass(frozen=True)
 class Head:
-    """A network's classifier: where it is, what it is, and the auxiliary ones beside it."""
+    """A network's classifier: where it is, what it is, and the other ones.
+
+    Those `beside` it answer together with it, as the two of a distilled DeiT; the `auxiliary`
+    ones help in training alone, as in Inception.
+    """
 
     name: str
     layer: Layer
     auxiliary: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
     @property
     def in_features(self) -> int:
         """The number of features it reads."""
-        return (
-            self.layer.in_features
-            if isinstance(self.layer, nn.Linear)
-            else (self.layer.in_channels)
-        )
+        return features_of(self.layer)
 
     @property
     def num_classes(self) -> int:
@@ -53,15 +52,23 @@ class Head:
         return width(self.layer)
 
 
-def find_head(model: nn.Module, *, name: str | None = None, images: Tensor | None = None) -> Head:
+def find_head(
+    model: nn.Module,
+    *,
+    name: str | None = None,
+    images: Tensor | Mapping[str, Any] | None = None,
+) -> Head:
     """Return the classifier of a network: the last linear layer, or last convolution, of its head.
 
     The head is what `name` names; else, with `images` (N, channels, height, width), the last
     layer called that is as wide as the output; else what timm's `get_classifier` gives; else the
     child with one of the usual names (head, fc, classifier, …); else the only or, in a plain
-    sequence, the last linear layer. Auxiliary heads, as in Inception and GoogLeNet, are the last
-    layers of children whose names begin with "aux", where they are as wide. The model is not
-    changed; with `images` it runs once, in evaluation mode and without gradients.
+    sequence, the last linear layer. `images` may be a mapping of named arguments, and the output
+    whatever holds logits. Where several heads answer together (distilled networks in timm and
+    transformers, CrossViT), the first is `layer` and the rest are `beside` it. Auxiliary heads,
+    as in Inception and GoogLeNet, are the last layers of children whose names begin with "aux",
+    where they are as wide. The model is not changed; with `images` it runs once, in evaluation
+    mode and without gradients.
 
     Raises `AmbiguousHeadError` where several layers or none qualify or `name` is none of the
     model's, and `TypeError` for a model that is compiled, distributed or quantised, or whose
@@ -72,70 +79,28 @@ def find_head(model: nn.Module, *, name: str | None = None, images: Tensor | Non
     'head'
     """
     inner, prefix = unwrapped(model)
-    layers = dict(_layers(inner))
+    refuse_lazy(inner)
+    layers = dict(layers_of(inner))
+    guess: list[str] = []
+    try:
+        guess = _guessed(inner, layers)
+    except AmbiguousHeadError:
+        if name is None and images is None:
+            raise
     if name is not None:
         place = _named(inner, layers, name.removeprefix(prefix))
     elif images is not None:
-        place = _traced(inner, layers, images)
+        place = layers_called(inner, layers, images)[-1]
+        place = guess[0] if place in guess else place
     else:
-        place = _guessed(inner, layers)
+        place = guess[0]
+    beside = [each for each in guess if each != place and place in guess]
     layer = layers[place]
     last_of = {each.split(".")[0]: each for each in layers if each.lower().startswith("aux")}
     auxiliary = [
         each for each in last_of.values() if each != place and width(layers[each]) == width(layer)
     ]
-    return Head(prefix + place, layer, tuple(prefix + each for each in auxiliary))
-
-
-def width(layer: Layer) -> int:
-    """Return the number of outputs of a layer.
-
-    >>> width(nn.Conv2d(3, 8, 1))
-    8
-    """
-    return layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
-
-
-def unwrapped(model: nn.Module) -> tuple[nn.Module, str]:
-    """Return the model inside a `DataParallel` and the prefix of its names; refuse other wrappers.
-
-    >>> unwrapped(nn.DataParallel(nn.Linear(2, 2)))
-    (Linear(in_features=2, out_features=2, bias=True), 'module.')
-    """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"a model is a torch.nn.Module; received {type(model).__name__}.")
-    kinds = {kind.__name__ for kind in type(model).__mro__}
-    if hasattr(model, "_orig_mod"):
-        raise TypeError("a compiled model keeps its old graph; change the head, then compile.")
-    if isinstance(model, torch.jit.ScriptModule):
-        raise TypeError("a scripted model cannot be changed; change the head, then script it.")
-    laid_out = kinds & {"DistributedDataParallel", "FullyShardedDataParallel", "FSDPModule"}
-    if laid_out:
-        raise TypeError(
-            f"a {laid_out.pop()} has laid out its gradients; change the head, then wrap it."
-        )
-    quantised = [n for n, m in model.named_modules() if ".quantized" in type(m).__module__]
-    if quantised:
-        raise TypeError(
-            f"a quantised model has no trainable head; received {quantised[0]!r} quantised. "
-            "Change the head of the float model, then quantise it."
-        )
-    if isinstance(model, nn.DataParallel):
-        inner, prefix = unwrapped(model.module)
-        return inner, f"module.{prefix}"
-    return model, ""
-
-
-def _layers(model: nn.Module) -> Iterator[tuple[str, Layer]]:
-    """Yield the linear and convolution layers, in the order in which they were registered."""
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Linear | nn.Conv2d):
-            if isinstance(module.weight, UninitializedParameter):
-                raise TypeError(
-                    f"layer {name!r} has no shape yet, as it is lazy; run a batch through the "
-                    "model first."
-                )
-            yield name, module
+    return Head(prefix + place, layer, *(tuple(prefix + n for n in x) for x in (auxiliary, beside)))
 
 
 def _named(model: nn.Module, layers: dict[str, Layer], name: str) -> str:
@@ -147,15 +112,13 @@ def _named(model: nn.Module, layers: dict[str, Layer], name: str) -> str:
     return _last(model.get_submodule(name), inside, f"{name!r} holds several layers")
 
 
-def _guessed(model: nn.Module, layers: dict[str, Layer]) -> str:
+def _guessed(model: nn.Module, layers: dict[str, Layer]) -> list[str]:
+    """Return the places of the heads that answer together, the main one first."""
     if not layers:
         raise AmbiguousHeadError("the model has no linear layer and no convolution", [])
-    get_classifier = getattr(model, "get_classifier", None)
-    if callable(get_classifier):  # timm
-        found = get_classifier()
-        for name, layer in layers.items():
-            if layer is found:
-                return name
+    found = _of_timm(model, layers, model)
+    if found:
+        return found
     children = dict(model.named_children())
     usual = [
         name
@@ -165,18 +128,63 @@ def _guessed(model: nn.Module, layers: dict[str, Layer]) -> str:
     if len(usual) > 1:
         raise AmbiguousHeadError(f"it has {' and '.join(map(repr, usual))}", list(layers))
     if usual:
-        inside = [each for each in layers if _below(each, usual[0])]
-        return _last(children[usual[0]], inside, f"{usual[0]!r} holds several layers")
+        inside = {each: layer for each, layer in layers.items() if _below(each, usual[0])}
+        main = _in(children[usual[0]], inside, f"{usual[0]!r} holds several layers", model)
+        return [*main, *_distilled(layers, main[0])]
+    if callable(getattr(model, "get_classifier", None)):
+        reason = "it was built without a classifier; model.reset_classifier(10) gives it one"
+        raise AmbiguousHeadError(reason, [])
+    wrapped = [found for child in children.values() if (found := _of_timm(child, layers, model))]
+    if len(wrapped) == 1:
+        return wrapped[0]
     linear = [name for name, layer in layers.items() if isinstance(layer, nn.Linear)]
     if len(linear) == 1:
-        return linear[0]
-    return _last(model, list(layers), "no child has a usual name and several layers are there")
+        return linear
+    reason = "no child has a usual name and several layers are there"
+    return [_last(model, list(layers), reason)]
+
+
+def _of_timm(module: nn.Module, layers: dict[str, Layer], model: nn.Module) -> list[str]:
+    """Return the heads in what timm calls a model's classifier: a layer, a block, or several."""
+    get_classifier = getattr(module, "get_classifier", None)
+    found = get_classifier() if callable(get_classifier) else ()
+    heads: list[str] = []
+    for part in found if isinstance(found, tuple | list) else (found,):
+        members = set(part.modules()) if isinstance(part, nn.Module) else set()
+        inside = {name: layer for name, layer in layers.items() if layer in members}
+        if inside:
+            heads += _in(part, inside, "its classifier holds several layers", module)
+    return heads
+
+
+def _in(part: nn.Module, inside: dict[str, Layer], reason: str, model: nn.Module) -> list[str]:
+    """Return the last layer of a part, or those that are as wide as the model says it answers."""
+    try:
+        return [_last(part, list(inside), reason)]
+    except AmbiguousHeadError:
+        classes = classes_said(model)
+        wide = {name: layer for name, layer in inside.items() if width(layer) == classes}
+        # Several side by side read something else than each other's answers.
+        if not wide or (len(wide) > 1 and any(features_of(x) == classes for x in wide.values())):
+            raise
+        return list(wide)
+
+
+def _distilled(layers: dict[str, Layer], main: str) -> list[str]:
+    """Return the heads beside the main one whose names say that they learn from a teacher."""
+    last_of: dict[str, str] = {}
+    for name, layer in layers.items():
+        parts = name.split(".")
+        at = next((i for i, part in enumerate(parts) if DISTILLED.search(part.lower())), None)
+        if at is not None and name != main and width(layer) == width(layers[main]):
+            last_of[".".join(parts[: at + 1])] = name
+    return list(last_of.values())
 
 
 def _last(container: nn.Module, names: list[str], reason: str) -> str:
     """Return the last layer where the order is the order of computation, in sequences all down."""
     while not isinstance(container, nn.Linear | nn.Conv2d):
-        filled = [c for c in container.children() if any(True for _ in _layers(c))]
+        filled = [c for c in container.children() if any(True for _ in layers_of(c))]
         in_order = getattr(type(container), "forward", None) is nn.Sequential.forward
         if len(filled) > 1 and not in_order:
             if len(names) == 1:
@@ -189,57 +197,3 @@ def _last(container: nn.Module, names: list[str], reason: str) -> str:
 
 def _below(name: str, child: str) -> bool:
     return name == child or name.startswith(f"{child}.")
-
-
-def _traced(model: nn.Module, layers: dict[str, Layer], images: Tensor) -> str:
-    called: list[str] = []
-    handles = [
-        layer.register_forward_hook(lambda *_, name=name: called.append(name))
-        for name, layer in layers.items()
-    ]
-    try:
-        outputs = output_width(model, images)
-    finally:
-        for handle in handles:
-            handle.remove()
-    wide = [name for name in called if width(layers[name]) == outputs]
-    if not wide:
-        raise AmbiguousHeadError(f"no layer that is called has the {outputs} outputs", called)
-    return wide[-1]
-
-
-def output_width(model: nn.Module, images: Tensor) -> int:
-    """Return the number of outputs for a batch, in evaluation mode, which is undone after.
-
-    Raises `ValueError` for an output that is not (N, classes).
-
-    >>> output_width(nn.Linear(4, 3), torch.zeros(2, 4))
-    3
-    """
-    device = device_of(model)
-    # A forward pass may draw, and looking at a model must not move the random state.
-    with torch.random.fork_rng([device] if device.type == "cuda" else []), evaluating(model):
-        outputs = model(images.to(device))
-    if not isinstance(outputs, Tensor) or outputs.dim() != 2:
-        shown = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-        raise ValueError(
-            f"a classifier returns logits of shape (N, classes); received {shown}. "
-            "Flatten after the head."
-        )
-    return outputs.shape[1]
-
-
-def check_names(model: nn.Module, names: Sequence[str], option: str) -> None:
-    """Raise `ValueError` for names that are no submodules of a model.
-
-    >>> check_names(nn.Sequential(nn.ReLU()), ["0"], "keep")
-    """
-    if isinstance(names, str):
-        raise ValueError(f"{option} is a list of names; received the string {names!r}.")
-    known = {name for name, _ in model.named_modules() if name}
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise ValueError(
-            f"{option} names submodules; {unknown} are none of them. Those of the model begin "
-            f"with {sorted({name.split('.')[0] for name in known})}."
-        )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import TypeVar
 
+import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from companion.heads.finding import check_names
+from companion.heads.layers import check_names
+from companion.heads.stilling import FROZEN, adopt, still, thaw
+from companion.inputs import refuse_lazy
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -18,14 +21,19 @@ def freeze(model: Model, *, keep: Iterable[str] = ()) -> Model:
 
     Its parameters get no gradients, and its normalisations with running statistics (BatchNorm and
     its kin) stay in evaluation mode, also after a later `.train()`, so that neither weights nor
-    buffers move. Submodules named in `keep` stay as they are, in everything. Dropout goes on.
+    statistics move. Submodules named in `keep` stay as they are, in everything. Dropout goes on.
 
-    Mutated: `requires_grad` and gradients of parameters, mode and class of the normalisations,
-    which become subclasses of themselves with the same parameters and buffers; `unfreeze` undoes
-    it all.
+    What was changed is written down in the modules themselves, so that it goes along with copies
+    and pickles, and `unfreeze` puts back that and nothing else. It also holds when BatchNorms
+    become `SyncBatchNorm` later, as the module around them has the record; a normalisation that
+    was frozen alone has none around it: freeze the block that holds it.
+
+    Mutated: `requires_grad` and gradients of parameters, the mode of the normalisations, and
+    their `train`, which is wrapped. Their classes, the state and the modules stay.
     Freeze before you make the optimiser: one with momentum goes on moving what it holds.
 
-    Raises `ValueError` for a name in `keep` that is no submodule; nothing is changed then.
+    Raises `ValueError` for a name in `keep` that is no submodule, `TypeError` for a lazy or a
+    scripted model; nothing is changed then.
 
     >>> model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Linear(2, 3))
     >>> frozen = freeze(model, keep=["2"]).train()
@@ -34,61 +42,76 @@ def freeze(model: Model, *, keep: Iterable[str] = ()) -> Model:
     """
     names = keep if isinstance(keep, str) else list(keep)
     check_names(model, names, "keep")
+    _check(model)
     left_out = [model.get_submodule(name) for name in names]
     trainable = {parameter for module in left_out for parameter in module.parameters()}
     spared = {each for module in left_out for each in module.modules()}
-    for parameter in model.parameters():
-        if parameter not in trainable:
-            parameter.requires_grad_(False)
-            parameter.grad = None  # an optimiser would go on using it
-    for module in model.modules():
-        if module not in spared and isinstance(module, _NormBase) and module.track_running_stats:
-            if not isinstance(module, _StaysInEvaluation):
-                module.__class__ = _still(type(module))  # type: ignore[assignment]
-            module.eval()
+    _stop({p for p in model.parameters() if p.requires_grad and p not in trainable}, model)
+    still([each for each in model.modules() if each not in spared and _moves(each)], model)
     return model
 
 
-def unfreeze(model: Model) -> Model:
-    """Let a network, or a part of one, change again, in place, and return it.
+def unfreeze(model: Model, *, everything: bool = False) -> Model:
+    """Undo `freeze` in a network, or in a part of one, in place, and return it.
 
-    All its parameters get gradients. Normalisations that were frozen are their own class again,
-    in the mode of the module they are called on.
+    The parameters that `freeze` stopped get gradients again; those that somebody else had frozen
+    before stay frozen. The normalisations it stilled get the mode back that they would have had
+    without it. With `everything` all parameters get gradients, whoever froze them.
 
-    >>> model = unfreeze(freeze(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))))
-    >>> model.train()[1].training, type(model[1]).__name__
-    (True, 'BatchNorm1d')
+    Raises `ValueError` where everything trainable is frozen, and none of it by `freeze`: there
+    would be nothing to put back, and nothing to train.
+
+    >>> model = nn.Sequential(nn.Linear(2, 2).requires_grad_(False), nn.BatchNorm1d(2))
+    >>> model = unfreeze(freeze(model))
+    >>> model[1].training, [name for name, p in model.named_parameters() if p.requires_grad]
+    (True, ['1.weight', '1.bias'])
     """
-    mode = model.training and not isinstance(model, _StaysInEvaluation)
+    possible = [p for p in model.parameters() if p.is_floating_point() or p.is_complex()]
+    adopt(model)
+    ours = [*_stopped(model)]
+    if possible and not (everything or ours or any(p.requires_grad for p in possible)):
+        raise ValueError(
+            f"unfreeze puts back what freeze changed; received a {type(model).__name__} whose "
+            f"{len(possible)} parameters were frozen by other means. Pass everything=True to let "
+            "them change all the same."
+        )
     for module in model.modules():
-        if isinstance(module, _StaysInEvaluation):
-            module.__class__ = type(module).__mro__[2]
-            module.train(mode)
-    for parameter in model.parameters():
-        if parameter.is_floating_point() or parameter.is_complex():
-            parameter.requires_grad_(True)
+        vars(module).pop(FROZEN, None)
+    thaw(model)
+    for parameter in possible if everything else ours:
+        parameter.requires_grad_(True)
     return model
 
 
-class _StaysInEvaluation(nn.Module):
-    """Ignores `.train()`, which a training loop calls on the whole model at each epoch."""
-
-    def train(self, mode: bool = True) -> Any:
-        return super().train(False)
-
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        # The subclass is made at run time, so a pickle has to name the class below it.
-        return _restored, (type(self).__mro__[2],), self.__dict__
+def _check(model: nn.Module) -> None:
+    refuse_lazy(model)
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise TypeError("a scripted model cannot be frozen; freeze the model, then script it.")
 
 
-_SUBCLASSES: dict[type[nn.Module], type[nn.Module]] = {}
+def _moves(module: nn.Module) -> bool:
+    return isinstance(module, _NormBase) and module.track_running_stats
 
 
-def _still(kind: type[nn.Module]) -> type[nn.Module]:
-    if kind not in _SUBCLASSES:
-        _SUBCLASSES[kind] = type(f"Frozen{kind.__name__}", (_StaysInEvaluation, kind), {})
-    return _SUBCLASSES[kind]
+def _stop(parameters: set[nn.Parameter], model: nn.Module) -> None:
+    """Take the gradients away, and write down in each module which of its own it were."""
+    for module in model.modules():
+        own = {name for name, each in module._parameters.items() if each in parameters}
+        if own:
+            vars(module)[FROZEN] = tuple(sorted(own | {*vars(module).get(FROZEN, ())}))
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+        parameter.grad = None  # an optimiser would go on using it
 
 
-def _restored(kind: type[nn.Module]) -> nn.Module:
-    return _still(kind).__new__(_still(kind))
+def _stopped(model: nn.Module) -> Iterable[nn.Parameter]:
+    """Yield the parameters that `freeze` stopped, by the modules' own record."""
+    for module in model.modules():
+        for name in vars(module).get(FROZEN, ()):
+            parameter = module._parameters.get(name)
+            if parameter is not None:
+                yield parameter
+            else:  # a weight norm, say, was put on it since, and holds it now
+                around = dict(module.named_modules())
+                inside = around.get(f"parametrizations.{name}")
+                yield from inside.parameters() if inside is not None else ()

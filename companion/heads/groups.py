@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from companion.heads.finding import check_names
+from companion.heads.layers import check_names
 
 
 def parameter_groups(

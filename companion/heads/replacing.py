@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from companion.heads.finding import Head, Layer, find_head, output_width, unwrapped
+from companion.heads.classes import write_classes
+from companion.heads.finding import Head, find_head
+from companion.heads.layers import Layer, unwrapped
+from companion.heads.tracing import check_width, output_width
+from companion.inputs import whole_number
+from companion.labels import LabelMap
 from companion.states import seeded
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -22,26 +27,29 @@ BUILT_IN: dict[str, Callable[[int], list[int]]] = {  # widths of the hidden laye
 
 def replace_head(
     model: Model,
-    num_classes: int,
+    num_classes: int | LabelMap,
     *,
     head: str | Factory = "linear",
     name: str | None = None,
-    images: Tensor | None = None,
+    images: Tensor | Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> Model:
     """Give a network a new head, in place, and return the network.
 
-    `head` is "linear"; "bottleneck", which goes through half as many features; "mlp", with two
-    hidden layers of twice and once as many, all with ReLU between them; or a function of
-    (in_features, num_classes) to a module. `name` and `images` say where the old head is, as in
-    `find_head`; with `images` the new width is verified by a forward pass. Auxiliary heads get a
-    linear one of the new width.
+    `num_classes` is a number, or the `LabelMap` of the new classes, whose names then go into the
+    configuration of a Hugging Face model. `head` is "linear"; "bottleneck", which goes through
+    half as many features; "mlp", with two hidden layers of twice and once as many, all with ReLU
+    between them; or a function of (in_features, num_classes) to a module, which is tried on a few
+    features. `name` and `images` say where the old head is, as in `find_head`; with `images` the
+    new width is verified by a forward pass of the whole. Heads that answer together with the main
+    one get the same kind, auxiliary heads a linear one of the new width.
 
     Mutated: the model, which gets new modules for its heads, initialised from `seed`, on the
-    device and with the dtype, the train/eval mode and the bias of the old ones, and its attribute
-    `num_classes`, where that is one. All other parameters and buffers stay the same objects. The
-    global random state stays. After an error the model is as before. An optimiser made before
-    still holds the old head: make it after.
+    device and with the dtype, the train/eval mode and the bias of the old ones, and what it says
+    of its classes: the attributes `num_classes` and `num_labels`, also of modules around the
+    head, and `config.id2label` and `label2id`, where they are. All other parameters and buffers
+    stay the same objects. The global random state stays. After an error the model is as before.
+    An optimiser made before still holds the old head: make it after.
 
     Raises `ValueError` for a number of classes below one, an unknown head and an output of
     another width, `TypeError` for one that is no integer, and the errors of `find_head`.
@@ -51,7 +59,8 @@ def replace_head(
     >>> model.fc
     Linear(in_features=512, out_features=10, bias=True)
     """
-    check_count(num_classes)
+    label_map = num_classes if isinstance(num_classes, LabelMap) else None
+    classes = len(label_map) if label_map else _count(num_classes)
     if not callable(head) and head not in BUILT_IN:
         raise ValueError(
             f"head must be one of {', '.join(BUILT_IN)}, or a function of (in_features, "
@@ -62,24 +71,38 @@ def replace_head(
         raise ValueError(
             "a layer that is the whole model has no place in it; assign the new layer yourself."
         )
-    places = {each: find_head(model, name=each) for each in found.auxiliary}
+    main = (found.name, *found.beside)
+    places = {each: find_head(model, name=each) for each in (*main, *found.auxiliary)}
     with seeded(seed):
-        new = {found.name: _new_head(found, num_classes, head)}
-        new |= {each: _new_head(place, num_classes, "linear") for each, place in places.items()}
-    swap(model, new, num_classes, images)
+        new = {
+            each: _new_head(place, classes, head if each in main else "linear")
+            for each, place in places.items()
+        }
+    if callable(head) and images is None:
+        for each in main:
+            check_width(new[each], places[each].layer, classes)
+    swap(model, new, found.num_classes, classes, images, label_map)
     return model
 
 
 def swap(
-    model: nn.Module, new: dict[str, nn.Module], num_classes: int, images: Tensor | None
+    model: nn.Module,
+    new: dict[str, nn.Module],
+    before: int,
+    num_classes: int,
+    images: Tensor | Mapping[str, Any] | None = None,
+    label_map: LabelMap | None = None,
 ) -> None:
     """Put modules in the places named, verify the width, and undo all of it after an error.
 
+    What the model says of its classes goes along, from `before` to `num_classes` of them.
+
     >>> model = nn.Sequential(nn.Linear(4, 2))
-    >>> swap(model, {"0": nn.Linear(4, 3)}, 3, None)
+    >>> swap(model, {"0": nn.Linear(4, 3)}, 2, 3)
     >>> model[0].out_features
     3
     """
+    inner, prefix = unwrapped(model)
     old = {name: model.get_submodule(name) for name in new}
     try:
         for name, module in new.items():
@@ -92,28 +115,17 @@ def swap(
                     f"{', '.join(map(repr, new))} is not what makes them: name the head, or look "
                     "at the function that builds it."
                 )
+        places = [name.removeprefix(prefix) for name in new]
+        write_classes(inner, places, before, num_classes, label_map)
     except BaseException:
         for name, module in new.items():
             _exchange(model, module, old[name])
         raise
-    inner, _ = unwrapped(model)
-    if isinstance(vars(inner).get("num_classes"), int):
-        inner.num_classes = num_classes  # type: ignore[assignment]
 
 
-def check_count(num_classes: int) -> None:
-    """Raise for a number of classes that is none.
-
-    >>> check_count(10)
-    """
-    if type(num_classes) is not int:
-        raise TypeError(
-            f"num_classes must be a whole number; received {num_classes!r}. Pass len(classes)."
-        )
-    if num_classes < 1:
-        raise ValueError(
-            f"num_classes must be at least 1; received {num_classes}. Pass len(classes)."
-        )
+def _count(num_classes: Any) -> int:
+    advice = "Pass len(classes), or the LabelMap."
+    return whole_number(num_classes, "num_classes", advice=advice)
 
 
 def _new_head(old: Head, num_classes: int, head: str | Factory) -> nn.Module:

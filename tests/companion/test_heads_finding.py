@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -206,18 +207,34 @@ def test_the_model_runs_once_in_evaluation_mode_without_gradients() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "message"),
+    ("answer", "kind", "message"),
     [
-        (torch.zeros(2, 3, 4), r"received \(2, 3, 4\)"),
-        ({"logits": torch.zeros(2, 3)}, "received dict"),
+        (torch.zeros(2, 3, 4), ValueError, r"received \(2, 3, 4\)"),
+        ("logits", TypeError, "received str"),
+        ({"a": torch.zeros(2, 3), "b": torch.zeros(2, 3)}, TypeError, r"with \['a', 'b'\]"),
     ],
-    ids=["three dimensions", "a dict"],
+    ids=["three dimensions", "a string", "a dict of two"],
 )
-def test_outputs_that_are_no_logits_are_refused(answer: object, message: str) -> None:
+def test_outputs_that_are_no_logits_are_refused(
+    answer: object, kind: type[Exception], message: str
+) -> None:
     model = Answering(answer)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(kind, match=message):
         find_head(model, images=IMAGES)
     assert not model.fc._forward_hooks
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"logits": torch.zeros(2, 3)},
+        (torch.zeros(2, 3), torch.zeros(2, 9)),
+        SimpleNamespace(logits=torch.zeros(2, 3)),
+    ],
+    ids=["a dict", "a tuple", "an object"],
+)
+def test_outputs_that_hold_logits_are_read(answer: object) -> None:
+    assert find_head(Answering(answer), images=IMAGES).name == "fc"
 
 
 def test_an_output_that_no_layer_makes_is_ambiguous() -> None:

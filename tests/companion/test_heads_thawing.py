@@ -114,7 +114,10 @@ def test_a_parameter_that_can_have_no_gradient_is_passed_over() -> None:
     assert trainable(model) == ["fc.weight", "fc.bias"]
 
 
-def test_a_normalisation_that_is_thawed_alone_waits_for_train() -> None:
-    model = freeze(nn.Sequential(nn.BatchNorm1d(2)).train())
-    assert not unfreeze(model[0]).training
+@pytest.mark.parametrize("training", [True, False])
+def test_a_normalisation_that_is_thawed_alone_gets_the_mode_it_was_asked_for(
+    training: bool,
+) -> None:
+    model = freeze(nn.Sequential(nn.BatchNorm1d(2)).train()).train(training)
+    assert unfreeze(model[0]).training == training
     assert model.train()[0].training
