@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import matplotlib as mpl
-
 COLOURS = {
     "seen": "#0072B2",  # blue
     "unseen": "#D55E00",  # vermilion

@@ -20,7 +20,9 @@ def write(folder: Path, names: list[str], each: int) -> None:
         (folder / name).mkdir(parents=True)
         for number in range(each):
             noise = torch.randint(-20, 20, (12, 12)) + SHADES[name.lower()]
-            Image.fromarray(noise.clamp(0, 255).byte().numpy()).save(folder / name / f"{number}.png")
+            Image.fromarray(noise.clamp(0, 255).byte().numpy()).save(
+                folder / name / f"{number}.png"
+            )
 
 
 torch.manual_seed(0)
