@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -11,12 +11,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from companion.inputs import BatchReader, HeldSet, Selector, dtype_of
-from companion.training import checks
 from companion.training.batching import count_batches, last_batch_size
+from companion.training.checks import (
+    PRECISIONS,
+    check_data,
+    check_loss,
+    check_numbers,
+    check_precision,
+)
 from companion.training.monitors import Monitor, check_monitor
 from companion.training.recipes import OptimizerFactory, optimizer_factory
 from companion.training.schedules import Schedule, SchedulerFactory, scheduler_factory
 from companion.training.steps import Loss, Recipe
+from companion.training.storing import described, digest_of, name_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +53,7 @@ class Options:
 
     def check(self, model: nn.Module, train: Any) -> None:
         """Raise `ValueError` or `TypeError` for what is wrong, contradicts or would be ignored."""
-        checks.check_numbers(
+        check_numbers(
             self.validation,
             epochs=self.epochs,
             lr=self.lr,
@@ -56,10 +63,10 @@ class Options:
             steps_per_epoch=self.steps_per_epoch,
             clip_norm=self.clip_norm,
         )
-        checks.check_precision(self.precision, model)
-        checks.check_loss(self.loss)
+        check_precision(self.precision, model)
+        check_loss(self.loss)
         check_monitor(self.monitor, validated=self.validation is not None)
-        checks.check_data(train, self.validation, batch_size=self.batch_size, sampler=self.sampler)
+        check_data(train, self.validation, batch_size=self.batch_size, sampler=self.sampler)
         if self.schedule_every not in ("step", "epoch"):
             raise ValueError(
                 "schedule_every says when a schedule moves on, 'step' or 'epoch'; received "
@@ -91,7 +98,7 @@ class Options:
             augment=self.augment,
             device=device,
             dtype=dtype_of(model),
-            precision=checks.PRECISIONS[self.precision],
+            precision=PRECISIONS[self.precision],
             clip_norm=self.clip_norm,
             accumulate=self.accumulate,
             classes=None if label_map is None else len(label_map),
@@ -99,3 +106,13 @@ class Options:
             held=isinstance(train, HeldSet),
             last_of_one=last_batch_size(train, self.sampler, self.rows) == 1,
         )
+
+    def described(self, model: nn.Module, train: Any) -> dict[str, Any]:
+        """Return what a checkpoint says of its run, as plain values, to be compared later."""
+        own = {
+            item.name: name_of(getattr(self, item.name))
+            for item in fields(self)
+            if item.name not in ("validation", "device")
+        }
+        data = digest_of(train, self.batches_of(train))
+        return {"model": described(model), "train": data, **own}

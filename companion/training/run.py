@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,9 @@ from companion.states import (
     loader_randomness_kept,
     modes_kept,
 )
-from companion.training import checks, storing
 from companion.training.batching import held, training_batches
 from companion.training.checkpoints import check_same_run, read_checkpoint, write_checkpoint
+from companion.training.checks import check_optimizer, check_plateau
 from companion.training.devices import checked_device
 from companion.training.errors import NonFiniteLossError, tell
 from companion.training.history import Epoch, History
@@ -31,6 +31,16 @@ from companion.training.monitors import improves, monitored
 from companion.training.options import Options
 from companion.training.recipes import optimizer_factory
 from companion.training.steps import Machine, Scores, score, train_epoch
+from companion.training.storing import (
+    Tensors,
+    copied,
+    draws_of,
+    name_of,
+    not_finite,
+    put_draws,
+    put_tensors,
+    tensors_of,
+)
 
 
 class TrainingRun:
@@ -62,8 +72,8 @@ class TrainingRun:
         self.scheduler_of = self.options.scheduler(self.train)
         self.device = checked_device(self.options.device)
         self.trainable = trainable_parameters(model, "training")
-        self.history = History(monitor=str(storing.name_of(self.options.monitor)))
-        self._best: storing.Tensors | None = None
+        self.history = History(monitor=str(name_of(self.options.monitor)))
+        self._best: Tensors | None = None
         self._stopped = False
         self._undone: ExitStack | None = None
 
@@ -87,10 +97,10 @@ class TrainingRun:
             for data in (self.train, self.validation)
         )
         self.optimizer = optimizer_factory(options.optimizer)(self.trainable, options.lr)
-        checks.check_optimizer(self.optimizer, model)
+        check_optimizer(self.optimizer, model)
         self.scheduler = self.scheduler_of(self.optimizer)
         if isinstance(self.scheduler, ReduceLROnPlateau):
-            checks.check_plateau(
+            check_plateau(
                 self.scheduler,
                 lower_is_better=options.monitor == "loss",
                 each_epoch=options.schedule_every == "epoch" and self.validation is not None,
@@ -105,7 +115,7 @@ class TrainingRun:
         self.recipe = options.recipe(model, self.train, self.device)
         self.order = torch.Generator().manual_seed(options.seed)
         self.stream = RandomStream(options.seed, self.device)
-        self._never_finite = storing.not_finite(storing.tensors_of(model))
+        self._never_finite = not_finite(tensors_of(model))
         if self.validation is not None:  # a whole epoch is too late to find that it is unusable
             with loader_randomness_kept(self.validation), RandomStream(0, self.device).drawing():
                 score(model, self.validation, self.recipe, most=1)
@@ -161,7 +171,7 @@ class TrainingRun:
         best = history.epochs[history.best].monitored if len(history) > 1 else None
         if found is None or improves(self.options.monitor, found, best):
             history.best = len(history) - 1
-            self._best = storing.copied(storing.tensors_of(self.model))
+            self._best = copied(tensors_of(self.model))
         elif self.options.patience is not None:
             history.stopped_early = len(history) - 1 - history.best >= self.options.patience
         return history.epochs[-1]
@@ -173,7 +183,7 @@ class TrainingRun:
 
     def _refuse_non_finite(self, number: int) -> None:
         """Catch a last step that diverged, which no loss was computed after."""
-        broken = storing.not_finite(storing.tensors_of(self.model)) - self._never_finite
+        broken = not_finite(tensors_of(self.model)) - self._never_finite
         if broken:
             raise NonFiniteLossError(
                 f"weights must stay finite; after the last step of epoch {number + 1} "
@@ -187,7 +197,7 @@ class TrainingRun:
                 if self._best is None:
                     self._before.restore()
                 else:
-                    storing.put_tensors(self.model, self._best)
+                    put_tensors(self.model, self._best)
         if error is not None:
             tell(error, self.history, kept=self._best is not None)
 
@@ -198,31 +208,18 @@ class TrainingRun:
         """
         label_map = getattr(self.train, "label_map", None)
         return {
-            "run": self._described(),
+            "run": self.options.described(self.model, self.train),
             "model": self.model.state_dict(),
-            "tensors": storing.tensors_of(self.model),
+            "tensors": tensors_of(self.model),
             "best": self._best,
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "scaler": self.machine.scaler.state_dict(),
             "order": self.order.get_state(),
             "stream": self.stream.state_dict(),
-            "draws": storing.draws_of(self.train, self.options.sampler),
+            "draws": draws_of(self.train, self.options.sampler),
             "history": asdict(self.history),
             "label_map": None if label_map is None else label_map.to_dict(),
-        }
-
-    def _described(self) -> dict[str, Any]:
-        options = {
-            item.name: storing.name_of(getattr(self.options, item.name))
-            for item in fields(self.options)
-            if item.name not in ("validation", "device")
-        }
-        batches = self.options.batches_of(self.train)
-        return {
-            "model": storing.described(self.model),
-            "train": storing.digest_of(self.train, batches),
-            **options,
         }
 
     def save(self, path: str | Path) -> None:
@@ -236,9 +233,9 @@ class TrainingRun:
         changed, and the errors of `read_checkpoint`.
         """
         state = read_checkpoint(path)
-        check_same_run(state["run"], self._described(), path)
-        storing.put_draws(state["draws"], self.train, self.options.sampler)
-        storing.put_tensors(self.model, state["tensors"])
+        check_same_run(state["run"], self.options.described(self.model, self.train), path)
+        put_draws(state["draws"], self.train, self.options.sampler)
+        put_tensors(self.model, state["tensors"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.machine.scaler.load_state_dict(state["scaler"])

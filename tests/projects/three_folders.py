@@ -47,12 +47,12 @@ with tempfile.TemporaryDirectory() as place:
     on_validation = evaluate(model, DataLoader(validation, 8), label_map=head, classes=head)
     assert on_validation.accuracy > 0.8, on_validation
 
+    refused = ""
     try:
         image_folder(root / "test", classes=head)
     except UnknownLabelError as error:
-        assert "'Light' for 'light'" in str(error), error
-    else:
-        raise AssertionError("a renamed and an unknown class were taken")
+        refused = str(error)
+    assert "'Light' for 'light'" in refused, "a renamed class was taken"
     (root / "test" / "Light").rename(root / "test" / "light")
     test = image_folder(root / "test", classes=[*head, "striped"], size=12, colour=False)
     found = evaluate(model, test, label_map=head)
