@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.utils.data import DataLoader
 
 from companion.inputs import (
     HeldSet,
@@ -20,6 +22,7 @@ from companion.inputs import (
     positive_number,
     whole_number,
 )
+from companion.sampling import double_correction, mismatched_sampler
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -193,3 +196,22 @@ def check_plateau(scheduler: ReduceLROnPlateau, *, lower_is_better: bool, each_e
             f"{scheduler.mode!r}, which would lower the rate while training goes well. Pass "
             f"mode={wanted!r}."
         )
+
+
+def check_sampling(train: Any, sampler: Any, loss: Any) -> None:
+    """Refuse a loader's sampler that was made for other data; warn of an imbalance corrected twice.
+
+    Raises `ValueError`, and emits a `UserWarning`.
+
+    >>> check_sampling((torch.zeros(2, 1), torch.tensor([0, 1])), None, nn.CrossEntropyLoss())
+    """
+    if isinstance(train, DataLoader):
+        wrong = mismatched_sampler(train)
+        if wrong is not None:
+            raise ValueError(f"{wrong.seen}. {wrong.why} {wrong.remedy}")
+    if isinstance(train, HeldSet):
+        twice = double_correction(sampler, loss, labels=train.labels)
+    else:
+        twice = double_correction(train, loss)
+    if twice is not None:
+        warnings.warn(f"{twice.seen}. {twice.why} {twice.remedy}", stacklevel=5)

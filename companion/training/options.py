@@ -11,13 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from companion.inputs import BatchReader, HeldSet, Selector, dtype_of
-from companion.training.batching import count_batches, last_batch_size
+from companion.training.batching import count_batches, held, last_batch_size
 from companion.training.checks import (
     PRECISIONS,
     check_data,
     check_loss,
     check_numbers,
     check_precision,
+    check_sampling,
 )
 from companion.training.monitors import Monitor, check_monitor
 from companion.training.recipes import OptimizerFactory, optimizer_factory
@@ -72,6 +73,7 @@ class Options:
                 "schedule_every says when a schedule moves on, 'step' or 'epoch'; received "
                 f"{self.schedule_every!r}."
             )
+        check_sampling(held(train), self.sampler, self.loss)
         optimizer_factory(self.optimizer)
         scheduler_factory(self.schedule, 1)
 

@@ -16,8 +16,11 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from companion import (
     LabelledImages,
+    LogitAdjustedLoss,
     NonFiniteLossError,
     TrainingRun,
+    balanced_sampler,
+    class_counts,
     fit,
     linear,
     mlp,
@@ -440,6 +443,34 @@ class TestOptimizers:
     ) -> None:
         with pytest.raises(error, match=message):
             fit(network(), patches, epochs=1, lr=0.1, optimizer=optimizer)
+
+
+class TestSampling:
+    @pytest.fixture
+    def uneven(self) -> LabelledImages:
+        """Nine of ten are of the first class."""
+        labels = torch.tensor([0] * 45 + [1] * 5)
+        return LabelledImages(torch.randn(50, 1, 2, 2), labels, ["common", "rare"])
+
+    @pytest.mark.parametrize("kind", ["set", "loader"])
+    def test_an_imbalance_corrected_twice_is_warned_of(
+        self, uneven: LabelledImages, kind: str
+    ) -> None:
+        sampler = balanced_sampler(uneven, seed=0)
+        loss = LogitAdjustedLoss(class_counts(uneven))
+        data: Any = uneven if kind == "set" else DataLoader(uneven, 10, sampler=sampler)
+        options: dict[str, Any] = {"sampler": sampler} if kind == "set" else {}
+        with pytest.warns(UserWarning, match="sampler and loss both correct: class 1, with 10%"):
+            fit(linear(2, inputs=4, seed=0), data, epochs=1, lr=0.1, loss=loss, **options)
+        fit(linear(2, inputs=4, seed=0), data, epochs=1, lr=0.1, **options)  # once is right
+
+    def test_a_subsets_sampler_on_its_parents_loader_is_refused(
+        self, uneven: LabelledImages
+    ) -> None:
+        sampler = balanced_sampler(uneven.at(range(30, 50)), seed=0)
+        loader: Any = DataLoader(uneven, 10, sampler=sampler)
+        with pytest.raises(ValueError, match="made for 20 images and draws from 50"):
+            fit(linear(2, inputs=4, seed=0), loader, epochs=1, lr=0.1)
 
 
 class Endless(IterableDataset[Any]):
