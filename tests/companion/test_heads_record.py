@@ -1,4 +1,4 @@
-"""What `freeze` writes down outlives what other libraries do to a model, and `unfreeze` reads it."""
+"""What `freeze` writes down outlives what other libraries do, and `unfreeze` reads it."""
 
 from __future__ import annotations
 
