@@ -1,97 +1,12 @@
-"""The Missing Class: tools for the gap between a classifier's labels and those it is judged on."""
+"""The Missing Class: tools for the gap between a classifier's labels and those it is judged on.
 
-from companion.datasets import (
-    DatasetUnavailableError,
-    FolderImages,
-    LabelledImages,
-    Splits,
-    digits,
-    draw_classes,
-    few_of_each,
-    folder_loader,
-    glyphs,
-    image_folder,
-    join,
-    load,
-    long_tailed,
-    noisy_labels,
-    pool,
-)
-from companion.evaluation import (
-    Interval,
-    Report,
-    Rescue,
-    evaluate,
-    mean_interval,
-    paired_difference,
-    permutation_rescue,
-    predict,
-    report,
-)
-from companion.heads import (
-    AmbiguousHeadError,
-    Head,
-    extend_head,
-    find_head,
-    freeze,
-    parameter_groups,
-    replace_head,
-    skeleton,
-    unfreeze,
-)
-from companion.labels import LabelMap, UnknownLabelError
-from companion.learning_rate import (
-    RangeTest,
-    SimulatedSchedule,
-    Sweep,
-    range_test,
-    sharpness,
-    simulate_schedule,
-    sweep,
-)
-from companion.networks import linear, mlp, small_cnn
-from companion.replicas import Replicas, fit_replicas
-from companion.sampling import (
-    BalancedSampler,
-    Draw,
-    LogitAdjustedLoss,
-    WeightedLoss,
-    audit_sampler,
-    balanced_sampler,
-    class_counts,
-    class_weights,
-    expected_coverage,
-    labels_of,
-    logit_adjustment,
-    shift_prior,
-)
-from companion.training import (
-    CheckpointError,
-    History,
-    NonFiniteLossError,
-    TrainingRun,
-    default_device,
-    epochs_for,
-    fit,
-    repeat,
-)
-from companion.unknowns import (
-    Detection,
-    OneVsRest,
-    Prototypes,
-    RejectionCurve,
-    SeenUnseenCurve,
-    against_rest,
-    calibrated_stacking,
-    confidence,
-    detection,
-    maximum_logit,
-    negative_energy,
-    one_vs_rest_loss,
-    rejection_curve,
-    seen_unseen_curve,
-    threshold_keeping,
-)
+Rooms are imported when one of their names is first used; `__init__.pyi` says which name is whose.
+With `EAGER_IMPORT=1` in the environment all are imported at once.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, _ = lazy_loader.attach_stub(__name__, __file__)
 
 __all__ = [
     "AmbiguousHeadError",
@@ -100,6 +15,7 @@ __all__ = [
     "DatasetUnavailableError",
     "Detection",
     "Draw",
+    "Finding",
     "FolderImages",
     "Head",
     "History",
@@ -132,11 +48,13 @@ __all__ = [
     "default_device",
     "detection",
     "digits",
+    "double_correction",
     "draw_classes",
     "epochs_for",
     "evaluate",
     "expected_coverage",
     "extend_head",
+    "features",
     "few_of_each",
     "find_head",
     "fit",
@@ -153,6 +71,7 @@ __all__ = [
     "long_tailed",
     "maximum_logit",
     "mean_interval",
+    "mismatched_sampler",
     "mlp",
     "negative_energy",
     "noisy_labels",

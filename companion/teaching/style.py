@@ -21,6 +21,7 @@ def use_style() -> None:
     Seaborn's theme of that look: white, a light grid, no frame, the palette as the colours of
     what is drawn without one. Mutates `matplotlib.rcParams`.
 
+    >>> import matplotlib as mpl
     >>> with mpl.rc_context():
     ...     use_style()
     ...     mpl.rcParams["axes.spines.top"]

@@ -62,7 +62,7 @@ def against_rest(data: LabelledImages, name: ClassName) -> LabelledImages:
     tensor([0, 1, 0])
     """
     index = data.label_map.indices_of([name], source="the class to set against the rest").item()
-    return LabelledImages(data.images, (data.labels == index).long(), ["rest", "one"])
+    return data.replace(labels=(data.labels == index).long(), classes=["rest", "one"])
 
 
 class OneVsRest(nn.Module):

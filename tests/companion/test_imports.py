@@ -127,6 +127,8 @@ def test_no_imports_go_round() -> None:
         }
         for name, file in MODULES.items()
     }
+    # The front door leads into every room, when one of its names is used.
+    graph["companion"] |= set(MODULES) - {"companion"}
     try:
         order = list(TopologicalSorter(graph).static_order())
     except CycleError as error:

@@ -350,3 +350,9 @@ class TestBadInput:
 def test_a_penalty_is_finite(penalty: float) -> None:
     with pytest.raises(ValueError, match=rf"must be finite; received {penalty}"):
         calibrated_stacking(torch.zeros(1, 2), penalty, label_map=LabelMap(["a", "b"]), seen=["a"])
+
+
+def test_a_single_string_is_not_taken_for_its_letters() -> None:
+    label_map = LabelMap(["1", "0", "x"])
+    with pytest.raises(TypeError, match="received the string '10'"):
+        calibrated_stacking(torch.zeros(2, 3), 1.0, label_map=label_map, seen="10")
