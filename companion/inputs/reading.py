@@ -45,13 +45,7 @@ class BatchReader:
 
     def __call__(self, batch: Any) -> tuple[Any, Tensor]:
         """Return a batch's inputs as they are, and its labels as int64 (N,)."""
-        found = self._labels(batch)
-        if np.isscalar(found) or (isinstance(found, Tensor | np.ndarray) and found.ndim == 0):
-            raise TypeError(
-                f"a batch has labels of shape (N,); received the single label {found!r}. Items "
-                "have to be collected into batches: DataLoader(…, batch_size=128)."
-            )
-        labels = integer_labels(found, what="the loader's labels")
+        labels = self.labels_of(batch)
         inputs = self.inputs_of(batch)
         if isinstance(inputs, Tensor) and len(inputs) != len(labels):
             raise ValueError(
@@ -59,6 +53,16 @@ class BatchReader:
                 f"{len(labels)} labels. Say which is which: inputs=, labels=."
             )
         return inputs, labels
+
+    def labels_of(self, batch: Any) -> Tensor:
+        """Return a batch's labels as int64 (N,), whatever its inputs are."""
+        found = self._labels(batch)
+        if np.isscalar(found) or (isinstance(found, Tensor | np.ndarray) and found.ndim == 0):
+            raise TypeError(
+                f"a batch has labels of shape (N,); received the single label {found!r}. Items "
+                "have to be collected into batches: DataLoader(…, batch_size=128)."
+            )
+        return integer_labels(found, what="the loader's labels")
 
     def inputs_of(self, batch: Any) -> Any:
         """Return a batch's inputs; a batch that is one tensor or array is all inputs."""

@@ -82,7 +82,7 @@ class _Items:
     def __init__(self, data: Any, selector: Selector) -> None:
         self.data, self.selector = data, selector
         where = None if callable(selector) else selector
-        self.reader = BatchReader(inputs=lambda batch: None, labels=where)
+        self.reader = BatchReader(labels=where)
 
     def all(self, *, whole: bool) -> Tensor:
         """Return the labels that are stored, if the items have the same; else those of items.
@@ -91,7 +91,7 @@ class _Items:
         """
         count = len(self.data)
         if type(self.data) is TensorDataset and not callable(self.selector):
-            return _checked(self.reader(self.data.tensors)[1])
+            return _checked(self.reader.labels_of(self.data.tensors))
         with contextlib.suppress(TypeError, ValueError, LookupError):
             stored = _checked(self._stored())
             evenly = torch.linspace(0, count - 1, PROBES, dtype=torch.float64).round().long()
@@ -105,9 +105,9 @@ class _Items:
 
     def _stored(self) -> Any:
         if hasattr(self.data, "column_names"):
-            return self.reader(_Columns(self.data))[1]
+            return self.reader.labels_of(_Columns(self.data))
         if isinstance(self.data, TensorDataset):
-            return self.reader(self.data.tensors)[1]
+            return self.reader.labels_of(self.data.tensors)
         return getattr(self.data, "labels", getattr(self.data, "targets", None))
 
     def _read(self, positions: Iterable[int]) -> Tensor:
@@ -118,7 +118,7 @@ class _Items:
             return self.selector(item)
         if self.selector is None and isinstance(item, tuple | list) and len(item) == 2:
             return item[1]
-        return self.reader(_batch_of_one(item))[1][0]
+        return self.reader.labels_of(_batch_of_one(item))[0]
 
 
 class _Columns(Mapping[str, Any]):

@@ -64,6 +64,14 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
     Raises `FileNotFoundError`, and `CheckpointError` for a file that is broken, is no
     checkpoint of a run, or was written by another version.
+
+    >>> place = Path(tempfile.mkdtemp()) / "run.pt"
+    >>> place.write_bytes(b"half of a fi")
+    12
+    >>> read_checkpoint(place)
+    Traceback (most recent call last):
+    companion.training.checkpoints.CheckpointError: a checkpoint must be a whole file that fit \
+wrote; ...
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)

@@ -24,7 +24,11 @@ def default_device() -> torch.device:
 
 
 def checked_device(device: torch.device | str | None) -> torch.device:
-    """Return the device, the default one for None; raise `ValueError` where it is not there."""
+    """Return the device, the default one for None; raise `ValueError` where it is not there.
+
+    >>> checked_device("cpu")
+    device(type='cpu')
+    """
     if device is None:
         return default_device()
     try:
@@ -39,7 +43,11 @@ def checked_device(device: torch.device | str | None) -> torch.device:
 
 
 def shows_progress() -> bool:
-    """Return whether somebody watches: a terminal or a notebook, unless COMPANION_PROGRESS=0."""
+    """Return whether somebody watches: a terminal or a notebook, unless COMPANION_PROGRESS=0.
+
+    >>> shows_progress() in (True, False)
+    True
+    """
     wanted = os.environ.get("COMPANION_PROGRESS")
     if wanted is not None:
         return wanted != "0"
