@@ -54,7 +54,7 @@ class Watch:
 
         A normalisation with weights that may change is a new one, and not adopted.
         """
-        adopted = []
+        adopted: list[nn.Module] = []
         for name, record in self.inside.items():
             here = self.module._modules.get(name)
             if (

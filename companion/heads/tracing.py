@@ -80,6 +80,7 @@ def check_width(new: nn.Module, old: Layer, num_classes: int) -> None:
                     )
                 return
             refused = TypeError(f"it returns {getattr(outputs, 'shape', type(outputs).__name__)}")
+            break
     raise ValueError(
         f"the new head must read what the old one reads, such as {_shapes_read(old)[0]}; the "
         f"function made a {type(new).__name__} that refuses it ({refused}). Build it for as many "

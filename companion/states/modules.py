@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 
 @contextmanager
@@ -73,6 +74,8 @@ class Weights:
     optimiser, or anybody who holds one, still holds it. It needs no `load_state_dict`, which some
     modules override, and which some buffers do not survive.
 
+    Raises `TypeError` for a lazy model, which cannot be what it was once it has run.
+
     >>> layer = nn.Linear(2, 2)
     >>> before = Weights(layer)
     >>> _ = nn.init.zeros_(layer.weight)
@@ -82,6 +85,18 @@ class Weights:
     """
 
     def __init__(self, model: nn.Module) -> None:
+        tensors = [*model.named_parameters(), *model.named_buffers()]
+        lazy = [name for name, tensor in tensors if is_lazy(tensor)]
+        if lazy:
+            raise TypeError(
+                f"weights can be kept once they have a shape; {lazy[0]!r} is lazy and has none "
+                "yet. Run a batch through the model first."
+            )
+        self.places = [
+            (module._parameters, name, parameter)
+            for module in model.modules()
+            for name, parameter in module._parameters.items()
+        ]
         parameters = [(p, p.data) for p in model.parameters()]
         self.parameters = [(p, data, data.clone()) for p, data in parameters]
         self.buffers = [
@@ -96,18 +111,30 @@ class Weights:
         """Write the copy back."""
         with torch.no_grad():
             for parameter, data, values in self.parameters:
-                data.copy_(values)
+                _write(data, values)
                 parameter.data = data
+            for held, name, parameter in self.places:
+                if name in held:  # another may have been assigned
+                    held[name] = parameter
             for module, name, buffer, values in self.buffers:
-                buffer.copy_(values)
+                _write(buffer, values)
                 module._buffers[name] = buffer
         for module, state in self.extra:
             module.set_extra_state(copy.deepcopy(state))
 
 
+def _write(target: Tensor, values: Tensor) -> None:
+    """Write values into a tensor that has others; some, such as expanded ones, refuse any."""
+    if not torch.equal(target, values):
+        target.copy_(values)
+
+
 def _with_extra_state(model: nn.Module) -> Iterator[nn.Module]:
+    """Yield the modules that can give a state of their own and take it back."""
     for module in model.modules():
-        if type(module).get_extra_state is not nn.Module.get_extra_state:
+        kind = type(module)
+        gives = kind.get_extra_state is not nn.Module.get_extra_state
+        if gives and kind.set_extra_state is not nn.Module.set_extra_state:
             yield module
 
 
@@ -134,7 +161,7 @@ def weights_kept(model: nn.Module, *, on_error_only: bool = False) -> Iterator[N
 
 
 @contextmanager
-def gradients_kept(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
+def gradients_kept(parameters: Iterable[Tensor]) -> Iterator[None]:
     """Give parameters their own gradients back after the block, the same tensors and values.
 
     >>> layer = nn.Linear(2, 2)
@@ -143,7 +170,7 @@ def gradients_kept(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
     >>> layer.weight.grad is None
     True
     """
-    held: list[tuple[nn.Parameter, Tensor | None, Any]] = [
+    held: list[tuple[Tensor, Tensor | None, Any]] = [
         (p, p.grad, None if p.grad is None else (p.grad.data, p.grad.detach().clone()))
         for p in parameters
     ]

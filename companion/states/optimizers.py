@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 def optimizer_kept(optimizer: Optimizer) -> Iterator[None]:
     """Restore an optimiser's state, groups and rates after the block, not the weights it holds.
 
-    Groups stay the same dictionaries, and a rate that is kept as a tensor the same tensor, since
+    Groups stay the same dictionaries, and tensors in them and in the state the same tensors, since
     somebody may hold them.
 
     >>> weight = torch.nn.Parameter(torch.ones(1))
@@ -28,24 +28,52 @@ def optimizer_kept(optimizer: Optimizer) -> Iterator[None]:
     0.1
     """
     groups = list(optimizer.param_groups)
-    members = [list(group["params"]) for group in groups]
-    settings = [dict(group) for group in groups]
-    rates = [(v, v.clone()) for group in groups for v in group.values() if isinstance(v, Tensor)]
-    state = copy.deepcopy(optimizer.state_dict())
+    members = [(group["params"], list(group["params"])) for group in groups]
+    settings = [{k: _kept(v) for k, v in group.items() if k != "params"} for group in groups]
+    # Not by load_state_dict, which some override, and which casts to the type of the weights.
+    state = {parameter: _kept(inner) for parameter, inner in optimizer.state.items()}
     try:
         yield
     finally:
         optimizer.param_groups[:] = groups
-        for group, own in zip(groups, members, strict=True):
-            group["params"] = own
-        optimizer.load_state_dict(state)
-        for group, before in zip(groups, settings, strict=True):
-            group.clear()
-            group.update(before)
-        optimizer.param_groups[:] = groups
         with torch.no_grad():
-            for rate, value in rates:
-                rate.copy_(value)
+            for group, (listed, own), before in zip(groups, members, settings, strict=True):
+                listed[:] = own
+                group.clear()
+                group.update({"params": listed} | {k: back() for k, back in before.items()})
+            optimizer.state.clear()
+            for parameter, back in state.items():
+                optimizer.state[parameter] = back()
+
+
+def _kept(value: Any) -> Callable[[], Any]:
+    """Return a function that gives a value as it is now: the same containers and tensors."""
+    if isinstance(value, Tensor):
+        numbers = value.clone()
+        return lambda: value.copy_(numbers)
+    if isinstance(value, dict):
+        held = {name: _kept(each) for name, each in value.items()}
+
+        def refilled() -> Any:
+            new = {name: back() for name, back in held.items()}
+            value.clear()
+            value.update(new)
+            return value
+
+        return refilled
+    if type(value) in (list, tuple):
+        items = [_kept(each) for each in value]
+
+        def relisted() -> Any:
+            new = [back() for back in items]
+            if isinstance(value, tuple):
+                return tuple(new)
+            value[:] = new
+            return value
+
+        return relisted
+    copied = copy.deepcopy(value)
+    return lambda: copied
 
 
 @contextmanager

@@ -40,9 +40,8 @@ def everything_kept(
     """
     known = {id(parameter) for module in modules for parameter in module.parameters()}
     groups = [] if optimizer is None else optimizer.param_groups
-    others = nn.ParameterList(  # of a loss, say
-        p for group in groups for p in group["params"] if id(p) not in known
-    )
+    besides = [p for group in groups for p in group["params"] if id(p) not in known]
+    others = nn.ParameterList(besides)  # of a loss, say; it shares the memory of plain tensors
     with ExitStack() as kept:
         kept.enter_context(randomness_kept(device))
         for loader in loaders:
@@ -51,6 +50,7 @@ def everything_kept(
             kept.enter_context(optimizer_kept(optimizer))
         if scheduler is not None:
             kept.enter_context(scheduler_kept(scheduler))
+        kept.enter_context(gradients_kept(besides))
         for module in (*modules, others):
             kept.enter_context(gradients_kept(list(module.parameters())))
             kept.enter_context(frozen_flags_kept(module))
