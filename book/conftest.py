@@ -1,4 +1,4 @@
-"""How nbval compares the book's notebooks: see ``companion.teaching.tolerance``.
+"""How nbval compares the book's notebooks: see ``tolerance.py``.
 
 nbval runs every cell and compares its outputs with the stored ones. Here its comparison is
 given a new output that moved within the cell's tolerance as the stored one, and refuses some
@@ -15,10 +15,9 @@ from unittest import mock
 import pytest
 from nbval.plugin import IPyNbCell
 
-from companion.teaching.tolerance import DEFAULT_TOLERANCE, check_tolerance, differences
 from execute import kernel_environment
-
-PICTURES = ("image/png", "image/jpeg", "image/svg+xml", "application/pdf")
+from outputs import PICTURES, describe
+from tolerance import DEFAULT_TOLERANCE, check_tolerance, differences
 
 
 @pytest.hookimpl(wrapper=True)
@@ -60,13 +59,6 @@ def structure_problems(old: list[Any], new: list[Any]) -> list[str]:
         after = "; ".join(map(describe, new)) or "nothing"
         found.append(f"it put out {before}; now {after}")
     return found
-
-
-def describe(output: Any) -> str:
-    """The kind of an output: its stream, or the forms in which it was displayed."""
-    if output.output_type == "stream":
-        return f"text on {output.name}"
-    return f"{output.output_type} of {', '.join(sorted(output.get('data', {})))}"
 
 
 def reconcile(old: Any, new: Any, tolerance: float) -> list[str]:
