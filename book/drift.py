@@ -12,47 +12,31 @@ import argparse
 import hashlib
 import json
 import os
-import subprocess
 import sys
 import time
-import tomllib
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import nbformat
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
+import drift_records
 import execute
+from variations import (
+    Variation,
+    choose,
+    environment_for,
+    place_of,
+    read_pythons,
+    read_variations,
+    why_not,
+)
 
-VARIATIONS = Path(__file__).with_name("variations.toml")
 KEPT = execute.ROOT / "_build" / "drift"
 GUESSED_SECONDS = 90.0  # a chapter's, until one has been timed
-
-# What a kernel says of the place where it runs, as JSON.
-ASK = """
-import json, platform, sys
-import numpy, torch, torchvision
-print(json.dumps({
-    "python": platform.python_version(), "torch": torch.__version__,
-    "torchvision": torchvision.__version__, "numpy": numpy.__version__,
-    "instructions": torch.backends.cpu.get_cpu_capability(), "threads": torch.get_num_threads(),
-    "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-}))
-"""
-
-
-class Variation(NamedTuple):
-    """What is different in one set of runs."""
-
-    name: str
-    says: str
-    environment: dict[str, str]
-    python: str | None = None
-    needs: str | None = None
 
 
 class Task(NamedTuple):
@@ -71,37 +55,9 @@ class Task(NamedTuple):
         return self.kept / self.variation.name / f"{self.source.stem}.ipynb"
 
 
-def read_variations(path: Path = VARIATIONS) -> list[Variation]:
-    """The variations that a file describes, in its order."""
-    described = tomllib.loads(path.read_text(encoding="utf-8"))
-    return [Variation(name=name, **each) for name, each in described.items()]
-
-
-def environment_for(variation: Variation) -> dict[str, str]:
-    """All that is set for a kernel of this variation."""
-    environment = execute.kernel_environment()
-    for name in ("ATEN_CPU_CAPABILITY", "OMP_NUM_THREADS"):
-        environment.pop(name, None)  # the variation's to choose, not the shell's
-    return environment | variation.environment
-
-
-def place_of(variation: Variation, executable: str) -> dict[str, Any]:
-    """The versions and the processor that the variation's kernels will meet."""
-    command = [executable, "-c", ASK]
-    environment = environment_for(variation)
-    result = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if result.returncode != 0:
-        raise execute.ChapterError(
-            f"{executable} cannot run the book under {variation.name!r}: "
-            f"{result.stderr.strip().rpartition(chr(10))[2]}. Install the requirements there."
-        )
-    place: dict[str, Any] = json.loads(result.stdout)
-    return place
-
-
 def key_of(source: Path, variation: Variation, place: dict[str, Any]) -> str:
     """A digest of all that decides what a chapter prints: its code, not its prose or metadata."""
-    parts: list[Any] = [code for code in code_of(execute.read_source(source))]
+    parts: list[Any] = list(code_of(execute.read_source(source)))
     for path in sorted((execute.ROOT / "companion").rglob("*.py")):
         parts.append((str(path.relative_to(execute.ROOT)), execute.file_digest(path)))
     parts += [variation.environment, place]
@@ -115,17 +71,8 @@ def code_of(notebook: NotebookNode) -> list[str]:
 
 def is_done(task: Task) -> bool:
     """Whether the run that is kept is the one that the task asks for."""
-    kept = kept_run(task.target)
+    kept = drift_records.kept_run(task.target)
     return kept is not None and kept.metadata["drift"]["key"] == task.key
-
-
-def kept_run(path: Path) -> NotebookNode | None:
-    """A run that was kept; None where there is none, or only a broken file."""
-    try:
-        notebook = nbformat.read(path, as_version=4)
-    except (OSError, ValueError, nbformat.reader.NotJSONError):
-        return None
-    return notebook if "drift" in notebook.metadata else None
 
 
 def perform(task: Task) -> float:
@@ -158,17 +105,16 @@ def plan(
     """Every chapter under every variation that can run here, one variation after the other."""
     tasks = []
     for variation in variations:
-        if variation.python is not None and variation.python not in pythons:
-            print(f"{variation.name}: skipped; give --python {variation.python}=PATH")
-            continue
-        executable = pythons[variation.python] if variation.python else sys.executable
+        executable = sys.executable
+        if variation.python is not None:
+            if variation.python not in pythons:
+                print(f"{variation.name}: skipped; give --python {variation.python}=PATH")
+                continue
+            executable = pythons[variation.python]
         place = place_of(variation, executable)
-        wanted = variation.environment.get("ATEN_CPU_CAPABILITY", place["instructions"])
-        if wanted.lower() not in place["instructions"].lower().replace("no avx", "default"):
-            print(f"{variation.name}: skipped; this machine has {place['instructions']} at best")
-            continue
-        if variation.needs == "cuda" and place["cuda"] is None:
-            print(f"{variation.name}: skipped; this machine has no CUDA device")
+        reason = why_not(variation, place)
+        if reason:
+            print(f"{variation.name}: skipped; {reason}")
             continue
         for source in sources:
             key = key_of(source, variation, place)
@@ -214,7 +160,7 @@ def expected_seconds(tasks: list[Task]) -> dict[Path, float]:
     """How long each task may take: as long as its chapter did before."""
     known: dict[str, float] = {}
     for path in tasks[0].kept.glob("*/*.ipynb"):
-        run = kept_run(path)
+        run = drift_records.kept_run(path)
         if run is not None:
             known[path.stem] = run.metadata["drift"]["seconds"]
     return {task.target: known.get(task.source.stem, GUESSED_SECONDS) for task in tasks}
@@ -226,14 +172,23 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("chapters", nargs="*", help="beginnings of names; all when left out")
     parser.add_argument("--only", action="append", help="a variation's name; all when left out")
     parser.add_argument("--python", action="append", default=[], metavar="NAME=PATH")
-    parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 1)))
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time")
     options = parser.parse_args(arguments)
-    variations = read_variations()
-    variations = [v for v in variations if not options.only or v.name in options.only]
-    pythons = dict(each.split("=", 1) for each in options.python)
-    tasks = plan(execute.find_sources(options.chapters), variations, pythons)
+    try:
+        sources = execute.find_sources(options.chapters)
+        variations = choose(read_variations(), options.only)
+        tasks = plan(sources, variations, read_pythons(options.python))
+    except execute.ChapterError as error:
+        print(error, file=sys.stderr)
+        return 1
     failures = carry_out(tasks, options.jobs)
-    print("\n".join(failures))
+    for source in sources:
+        drift_records.update(
+            source.stem,
+            {t.variation.name: t.target for t in tasks if t.source == source and is_done(t)},
+        )
+    print(drift_records.summary([source.stem for source in sources]))
+    print("\n".join(failures), file=sys.stderr)
     return 1 if failures else 0
 
 

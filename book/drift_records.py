@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import nbformat
 from nbformat import NotebookNode
 
 import execute
@@ -34,6 +35,15 @@ class Drift(NamedTuple):
     stored: str
     size: float
     under: str | None
+
+
+def kept_run(path: Path) -> NotebookNode | None:
+    """A run that was kept; None where there is none, or only a broken file."""
+    try:
+        notebook = nbformat.read(path, as_version=4)
+    except (OSError, ValueError, nbformat.reader.NotJSONError):
+        return None
+    return notebook if "drift" in notebook.metadata else None
 
 
 def cell_changes(old: list[Any], new: list[Any]) -> dict[Place, Change]:
@@ -85,57 +95,89 @@ def furthest(cell: Any, runs: dict[str, Any]) -> list[Drift]:
         for place, each in cell_changes(cell.get("outputs", []), run.get("outputs", [])).items():
             if each.kind in FIXED and each.size > 0:
                 apart.append(Drift("words", f"{each.old} became {each.new}", each.size, name))
-            elif place in drifts and each.kind == drifts[place].kind:
-                if each.size > drifts[place].size:
-                    drifts[place] = Drift(each.kind, each.old, each.size, name)
+            elif place in drifts and each.size > drifts[place].size:
+                drifts[place] = Drift(each.kind, each.old, each.size, name)
     return [*drifts.values(), *apart]
 
 
-def make_record(stored: NotebookNode, runs: dict[str, NotebookNode]) -> dict[str, Any]:
-    """The record of a chapter, from its stored notebook and its run under each variation."""
+def update(chapter: str, kept: dict[str, Path], folder: Path = RECORDS) -> None:
+    """Bring a chapter's record up to date with the runs that were kept of it.
+
+    What an older record says of variations that were not run now is kept where the stored
+    quantity is still the same.
+    """
+    stored = nbformat.read(execute.NOTEBOOKS / f"{chapter}.ipynb", as_version=4)
+    runs = {name: run for name, path in kept.items() if (run := kept_run(path)) is not None}
+    path = folder / f"{chapter}.json"
+    before = read_record(path)
     varied = {name: code_cells(run) for name, run in runs.items()}
     cells = {}
     for name, cell in code_cells(stored).items():
-        drifts = furthest(cell, {each: found[name] for each, found in varied.items()})
-        if drifts:
-            cells[name] = [list(each) for each in drifts]
-    return {
-        "runs": {name: dict(run.metadata["drift"]) for name, run in runs.items()},
-        "cells": cells,
-    }
+        drifts = furthest(cell, {v: found[name] for v, found in varied.items() if name in found})
+        old = [each for each in before["cells"].get(name, []) if each.under not in runs]
+        cells[name] = merge(drifts, old)
+    about = before["runs"] | {name: run.metadata["drift"] for name, run in runs.items()}
+    write_record({"runs": about, "cells": {k: v for k, v in cells.items() if v}}, path)
+
+
+def merge(new: list[Drift], old: list[Drift]) -> list[Drift]:
+    """The new drifts, each replaced by an older one of the same quantity that is larger."""
+    known: dict[tuple[str, str], Drift] = {}
+    for each in old:
+        key = (each.kind, each.stored)
+        if each.under and each.size > known.get(key, each._replace(size=0.0)).size:
+            known[key] = each
+    merged = [max(each, known.get(each[:2], each), key=lambda one: one.size) for each in new]
+    there = {each[:2] for each in new}
+    return merged + [each for key, each in known.items() if each.kind in FIXED and key not in there]
 
 
 def write_record(record: dict[str, Any], path: Path) -> None:
     """Write a record, one quantity a line, so that a diff shows what changed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    runs = [
-        f"  {json.dumps(k)}: {json.dumps(v, sort_keys=True)}" for k, v in record["runs"].items()
+
+    def block(name: str, lines: list[str]) -> str:
+        return f"{json.dumps(name)}: [\n  " + ",\n  ".join(lines) + "\n ]"
+
+    runs = [f"{json.dumps(k)}: {json.dumps(v, sort_keys=True)}" for k, v in record["runs"].items()]
+    cells = [
+        block(name, [json.dumps(as_list(each), ensure_ascii=False) for each in drifts])
+        for name, drifts in record["cells"].items()
     ]
-    cells = []
-    for name, drifts in record["cells"].items():
-        lines = [
-            json.dumps(
-                [kind, stored, None if math.isinf(size) else round(size, 4), under],
-                ensure_ascii=False,
-            )
-            for kind, stored, size, under in drifts
-        ]
-        cells.append(f'  "{name}": [\n    ' + ",\n    ".join(lines) + "\n  ]")
-    text = (
-        '{\n"runs": {\n' + ",\n".join(runs) + '\n},\n"cells": {\n' + ",\n".join(cells) + "\n}\n}\n"
-    )
-    path.write_text(text, encoding="utf-8", newline="\n")
+    parts = [("runs", runs), ("cells", cells)]
+    body = ",\n".join(f'"{name}": {{\n ' + ",\n ".join(each) + "\n}" for name, each in parts)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("{\n" + body + "\n}\n", encoding="utf-8", newline="\n")
 
 
-def read_drifts(path: Path) -> dict[str, list[Drift]]:
-    """The drifts of a record by cell; none where there is no record."""
+def as_list(drift: Drift) -> list[Any]:
+    """A drift as JSON can say it, which has no word for infinitely far."""
+    size = None if math.isinf(drift.size) else round(drift.size, 4)
+    return [drift.kind, drift.stored, size, drift.under]
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """A record with its drifts; an empty one where there is none."""
     if not path.is_file():
-        return {}
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    return {
-        name: [
-            Drift(kind, stored, math.inf if size is None else size, under)
-            for kind, stored, size, under in drifts
-        ]
-        for name, drifts in cells.items()
+        return {"runs": {}, "cells": {}}
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    record["cells"] = {
+        name: [Drift(k, s, math.inf if z is None else z, u) for k, s, z, u in drifts]
+        for name, drifts in record["cells"].items()
     }
+    return record
+
+
+def summary(chapters: list[str], folder: Path = RECORDS) -> str:
+    """The furthest that each kind of quantity moved in each chapter, and where."""
+    lines = []
+    for chapter in chapters:
+        record = read_record(folder / f"{chapter}.json")
+        furthest: dict[str, Drift] = {}
+        for drift in (each for drifts in record["cells"].values() for each in drifts):
+            furthest[drift.kind] = max(furthest.get(drift.kind, drift), drift, key=lambda d: d.size)
+        lines += [
+            f"{chapter}: {each.kind} moved by {each.size:.3g} under {each.under}: {each.stored}"
+            for each in furthest.values()
+            if each.size
+        ]
+    return "\n".join(lines)

@@ -140,7 +140,7 @@ def name_cell(chapter: str, notebook: NotebookNode, cell: NotebookNode) -> str:
 
 def client_for(notebook: NotebookNode, folder: Path, **options: Any) -> NotebookClient:
     """What runs a notebook's cells, in a fresh kernel whose working folder is ``folder``."""
-    options = {"kernel_manager_class": ThisPython, "force_raise_errors": True} | options
+    chosen: dict[str, Any] = {"kernel_manager_class": ThisPython, "force_raise_errors": True}
     return NotebookClient(
         notebook,
         timeout=SECONDS_PER_CELL,
@@ -149,7 +149,7 @@ def client_for(notebook: NotebookNode, folder: Path, **options: Any) -> Notebook
         coalesce_streams=True,  # when the kernel flushes must not show
         store_widget_state=False,
         resources={"metadata": {"path": str(folder)}},
-        **options,
+        **chosen | options,
     )
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from companion.teaching.claims import margin
@@ -112,7 +113,7 @@ def quantities(text: str) -> Iterator[Quantity]:
     found = numbers(text)
     while found:
         one, *rest = found
-        after = [text[a.end : b.start] for a, b in zip(found[:2], found[1:3], strict=False)]
+        after = [text[a.end : b.start] for a, b in pairwise(found[:3])]
         if one.measured and after[:1] == [" ± "] and rest[0].measured:
             half_width, used = rest[0].value, 2
         elif one.measured and after == [" [", ", "] and _is_interval(one, *rest[:2]):
@@ -139,9 +140,9 @@ def _is_interval(mean: Number, low: Number, high: Number) -> bool:
 def change(old: Quantity, new: Quantity) -> Change:
     """How far ``new`` is from ``old``.
 
-    >>> old, near, far = (list(quantities(text)) for text in ("0.5 ± 0.1", "0.6 ± 0.2", "5"))
+    >>> old, near, far = (list(quantities(text)) for text in ("0.50 ± 0.10", "0.56 ± 0.18", "5"))
     >>> [round(change(*pair).size, 2) for pair in zip(old, near)], change(old[0], far[0]).size
-    ([0.0, 0.33], inf)
+    ([0.27, 0.67], inf)
     """
     size = math.inf
     values = old.number.value, new.number.value
