@@ -9,18 +9,17 @@ the small records that are part of the book.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import hashlib
 import json
 import os
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
 import drift_records
@@ -79,14 +78,15 @@ def perform(task: Task) -> float:
     """Run one chapter to its end, whatever its cells raise, and keep it; return the seconds."""
     began = time.perf_counter()
     notebook = execute.read_source(task.source)
+    task.target.parent.mkdir(parents=True, exist_ok=True)
     client = execute.client_for(
         notebook,
-        execute.NOTEBOOKS,
+        task.target.parent,
         kernel_manager_class=execute.manager_for(task.executable),
         allow_errors=True,
         force_raise_errors=False,
     )
-    client.execute(env=environment_for(task.variation))
+    asyncio.run(client.async_execute(env=environment_for(task.variation)))
     seconds = time.perf_counter() - began
     done = execute.normalise(notebook)
     done.metadata["drift"] = {
@@ -134,7 +134,7 @@ def carry_out(tasks: list[Task], jobs: int) -> list[str]:
         finished += expected[task.target]
         try:
             said = f"{future.result():.0f} s"
-        except (CellTimeoutError, DeadKernelError, OSError, RuntimeError) as error:
+        except Exception as error:  # whatever stopped one run must not stop the others
             said = f"not finished: {type(error).__name__}: {error}"
             failures.append(f"{task.variation.name}, {task.source.stem}: {said}")
         share = finished / sum(expected.values())
@@ -145,15 +145,18 @@ def carry_out(tasks: list[Task], jobs: int) -> list[str]:
 
 
 def run_side_by_side(tasks: list[Task], jobs: int) -> Iterator[tuple[Task, Future[float]]]:
-    """Each task with its result as it ends, each in a process of its own."""
-    context = get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1) as pool:
+    """Each task with its result as it ends.
+
+    Threads are enough: each waits for a kernel, which is a process of its own.
+    """
+    with ThreadPoolExecutor(jobs) as pool:
         futures = {pool.submit(perform, task): task for task in tasks}
         try:
             for future in as_completed(futures):
                 yield futures[future], future
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        except KeyboardInterrupt:
+            print("Stopped; the same command goes on from here.", flush=True)
+            os._exit(130)  # not after the running chapters; their kernels end with this process
 
 
 def expected_seconds(tasks: list[Task]) -> dict[Path, float]:

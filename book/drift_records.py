@@ -41,7 +41,7 @@ def kept_run(path: Path) -> NotebookNode | None:
     """A run that was kept; None where there is none, or only a broken file."""
     try:
         notebook = nbformat.read(path, as_version=4)
-    except (OSError, ValueError, nbformat.reader.NotJSONError):
+    except (OSError, ValueError, nbformat.ValidationError, nbformat.reader.NotJSONError):
         return None
     return notebook if "drift" in notebook.metadata else None
 
@@ -100,13 +100,18 @@ def furthest(cell: Any, runs: dict[str, Any]) -> list[Drift]:
     return [*drifts.values(), *apart]
 
 
-def update(chapter: str, kept: dict[str, Path], folder: Path = RECORDS) -> None:
+def update(
+    chapter: str,
+    kept: dict[str, Path],
+    folder: Path = RECORDS,
+    notebooks: Path = execute.NOTEBOOKS,
+) -> None:
     """Bring a chapter's record up to date with the runs that were kept of it.
 
     What an older record says of variations that were not run now is kept where the stored
     quantity is still the same.
     """
-    stored = nbformat.read(execute.NOTEBOOKS / f"{chapter}.ipynb", as_version=4)
+    stored = nbformat.read(notebooks / f"{chapter}.ipynb", as_version=4)
     runs = {name: run for name, path in kept.items() if (run := kept_run(path)) is not None}
     path = folder / f"{chapter}.json"
     before = read_record(path)

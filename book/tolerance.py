@@ -21,8 +21,6 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from companion.teaching.claims import margin
-
 DEFAULT_TOLERANCE = 0.02
 ALLOWED = {"mean": 0.75, "half width": 3.0, "claim": 0.5}
 
@@ -270,4 +268,8 @@ def claim_margin(line: str) -> float | None:
     >>> claim_margin("accuracy 0.84") is None
     True
     """
+    # Imported here: what a claim prints is its own module's business, and that one imports more
+    # than whoever only runs notebooks needs.
+    from companion.teaching.claims import margin
+
     return margin(line)

@@ -14,7 +14,7 @@ import pytest
 import execute
 from book_files import BOOK, ROOT
 from companion.teaching.claims import margin
-from companion.teaching.tolerance import check_tolerance, differences, numbers
+from tolerance import check_tolerance, differences, numbers
 
 CLAIM = "holds  The gain is real: 0.2500 [0.2200, 0.2800], at least 0.2"
 
