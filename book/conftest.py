@@ -17,7 +17,7 @@ from nbval.plugin import IPyNbCell
 
 from execute import kernel_environment
 from outputs import PICTURES, describe
-from tolerance import DEFAULT_TOLERANCE, check_tolerance, differences
+from tolerance import check_tolerance, differences
 
 
 @pytest.hookimpl(wrapper=True)
@@ -37,7 +37,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 def compare(item: IPyNbCell, new: list[Any], old: list[Any]) -> bool:
     """Whether the cell printed what it printed before; the reasons why not go to the report."""
-    tolerance = check_tolerance(item.cell.metadata.get("tolerance", DEFAULT_TOLERANCE))
+    tolerance = check_tolerance(item.cell.metadata.get("tolerance"))
     problems = structure_problems(old, new)
     if not problems:
         for number, (before, after) in enumerate(zip(old, new, strict=True)):
@@ -61,7 +61,7 @@ def structure_problems(old: list[Any], new: list[Any]) -> list[str]:
     return found
 
 
-def reconcile(old: Any, new: Any, tolerance: float) -> list[str]:
+def reconcile(old: Any, new: Any, tolerance: float | None) -> list[str]:
     """Give ``new`` the texts of ``old`` that it equals within the tolerance, and its pictures.
 
     Returns the differences that are left.

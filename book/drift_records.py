@@ -34,7 +34,13 @@ class Drift(NamedTuple):
     kind: str
     stored: str
     size: float
+    moved: float
     under: str | None
+
+    @property
+    def sizes(self) -> tuple[float, float]:
+        """What decides which of two drifts is the larger."""
+        return self.size, self.moved
 
 
 def kept_run(path: Path) -> NotebookNode | None:
@@ -82,7 +88,7 @@ def nothing_moved(cell: Any) -> dict[Place, Drift]:
     outputs = cell.get("outputs", [])
     found = cell_changes(outputs, outputs)
     return {
-        place: Drift(each.kind, each.old, 0.0, None)
+        place: Drift(each.kind, each.old, each.size, each.moved, None)
         for place, each in found.items()
         if each.kind not in FIXED
     }
@@ -94,9 +100,10 @@ def furthest(cell: Any, runs: dict[str, Any]) -> list[Drift]:
     for name, run in runs.items():
         for place, each in cell_changes(cell.get("outputs", []), run.get("outputs", [])).items():
             if each.kind in FIXED and each.size > 0:
-                apart.append(Drift("words", f"{each.old} became {each.new}", each.size, name))
-            elif place in drifts and each.size > drifts[place].size:
-                drifts[place] = Drift(each.kind, each.old, each.size, name)
+                said = f"{each.old} became {each.new}"
+                apart.append(Drift("words", said, each.size, each.moved, name))
+            elif place in drifts and (each.size, each.moved) > drifts[place].sizes:
+                drifts[place] = Drift(each.kind, each.old, each.size, each.moved, name)
     return [*drifts.values(), *apart]
 
 
@@ -121,7 +128,10 @@ def update(
         drifts = furthest(cell, {v: found[name] for v, found in varied.items() if name in found})
         old = [each for each in before["cells"].get(name, []) if each.under not in runs]
         cells[name] = merge(drifts, old)
-    about = before["runs"] | {name: run.metadata["drift"] for name, run in runs.items()}
+    about = before["runs"] | {
+        name: {k: v for k, v in run.metadata["drift"].items() if k != "key"}
+        for name, run in runs.items()
+    }
     write_record({"runs": about, "cells": {k: v for k, v in cells.items() if v}}, path)
 
 
@@ -132,7 +142,7 @@ def merge(new: list[Drift], old: list[Drift]) -> list[Drift]:
         key = (each.kind, each.stored)
         if each.under and each.size > known.get(key, each._replace(size=0.0)).size:
             known[key] = each
-    merged = [max(each, known.get(each[:2], each), key=lambda one: one.size) for each in new]
+    merged = [max(each, known.get(each[:2], each), key=lambda one: one.sizes) for each in new]
     there = {each[:2] for each in new}
     return merged + [each for key, each in known.items() if each.kind in FIXED and key not in there]
 
@@ -156,8 +166,15 @@ def write_record(record: dict[str, Any], path: Path) -> None:
 
 def as_list(drift: Drift) -> list[Any]:
     """A drift as JSON can say it, which has no word for infinitely far."""
-    size = None if math.isinf(drift.size) else round(drift.size, 4)
-    return [drift.kind, drift.stored, size, drift.under]
+    sizes = [None if math.isinf(each) else round(each, 4) for each in (drift.size, drift.moved)]
+    return [drift.kind, drift.stored, *sizes, drift.under]
+
+
+def from_list(row: list[Any]) -> Drift:
+    """The drift that ``as_list`` wrote."""
+    kind, stored, size, moved, under = row
+    sizes = [math.inf if each is None else each for each in (size, moved)]
+    return Drift(kind, stored, sizes[0], sizes[1], under)
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -166,8 +183,7 @@ def read_record(path: Path) -> dict[str, Any]:
         return {"runs": {}, "cells": {}}
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     record["cells"] = {
-        name: [Drift(k, s, math.inf if z is None else z, u) for k, s, z, u in drifts]
-        for name, drifts in record["cells"].items()
+        name: [from_list(row) for row in rows] for name, rows in record["cells"].items()
     }
     return record
 
@@ -179,7 +195,9 @@ def summary(chapters: list[str], folder: Path = RECORDS) -> str:
         record = read_record(folder / f"{chapter}.json")
         furthest: dict[str, Drift] = {}
         for drift in (each for drifts in record["cells"].values() for each in drifts):
-            furthest[drift.kind] = max(furthest.get(drift.kind, drift), drift, key=lambda d: d.size)
+            furthest[drift.kind] = max(
+                furthest.get(drift.kind, drift), drift, key=lambda one: one.sizes
+            )
         lines += [
             f"{chapter}: {each.kind} moved by {each.size:.3g} under {each.under}: {each.stored}"
             for each in furthest.values()

@@ -8,7 +8,10 @@ another processor adds in another order, and small changes grow while a network 
   widths are smaller than that;
 - a **half width** by a factor: over five seeds it is itself a noisy number;
 - a **claim** may lose half of its margin, the way that it has to its bound;
-- any other **number** with a decimal point or an exponent, by the cell's tolerance.
+- any other **number** with a decimal point or an exponent, by 0.02.
+
+A cell's ``tolerance`` is for numbers that are known less well than their half width says, or that
+have none: a number or a mean of that cell may move by so much.
 
 ``make drift`` measures what is needed, and the tests hold ``ALLOWED`` to it. Printed numbers are
 rounded, and a change of one in the last place may be none.
@@ -66,12 +69,16 @@ class Quantity(NamedTuple):
 
 
 class Change(NamedTuple):
-    """How far a quantity moved, in its own unit; infinitely far where it must not move."""
+    """How far a quantity moved, in its own unit; infinitely far where it must not move.
+
+    A number's and a mean's absolute change is given as well, which a cell's tolerance is about.
+    """
 
     kind: str
     old: str
     new: str
     size: float
+    moved: float = math.inf
 
 
 def numbers(text: str) -> list[Number]:
@@ -150,7 +157,8 @@ def change(old: Quantity, new: Quantity) -> Change:
     if not all(map(math.isfinite, values)):
         same = str(values[0]) == str(values[1])  # nan is itself, though it does not equal itself
         return Change("words", old.text, new.text, 0.0 if same else math.inf)
-    return Change(old.kind, old.text, new.text, _sizes[old.kind](old, new))
+    moved = _number(old, new) if old.kind in ("number", "mean") else math.inf
+    return Change(old.kind, old.text, new.text, _sizes[old.kind](old, new), moved)
 
 
 def _count(old: Quantity, new: Quantity) -> float:
@@ -218,12 +226,22 @@ def exact_changes(old: str, new: str) -> list[Change]:
     return [change(*pair) for pair in read]
 
 
-def allowance(kind: str, tolerance: float) -> float:
+def allowance(kind: str, tolerance: float | None) -> float:
     """How far a quantity of this kind may move, in its own unit."""
-    return tolerance if kind == "number" else ALLOWED.get(kind, 0.0)
+    if kind == "number":
+        return DEFAULT_TOLERANCE if tolerance is None else tolerance
+    return ALLOWED.get(kind, 0.0)
 
 
-def differences(old: str, new: str, tolerance: float = DEFAULT_TOLERANCE) -> list[str]:
+def is_allowed(found: Change, tolerance: float | None) -> bool:
+    """Whether a quantity may have moved so far in a cell with this tolerance."""
+    if tolerance is not None and found.moved <= tolerance + _ROUNDING * bool(tolerance):
+        return True
+    rounding = 0.0 if tolerance == 0 else _ROUNDING
+    return found.size <= allowance(found.kind, tolerance) + rounding
+
+
+def differences(old: str, new: str, tolerance: float | None = None) -> list[str]:
     """What sets ``new`` apart from ``old`` by more than is allowed; empty when nothing does.
 
     >>> differences("accuracy 0.84", "accuracy 0.85")
@@ -235,15 +253,16 @@ def differences(old: str, new: str, tolerance: float = DEFAULT_TOLERANCE) -> lis
     >>> differences("all seen", "all unseen")
     ["line 1: 'all seen' became 'all unseen'"]
     """
-    check_tolerance(tolerance)
+    tolerance = check_tolerance(tolerance)
     old_lines, new_lines = old.splitlines(), new.splitlines()
     if len(old_lines) != len(new_lines):
         return [f"{len(old_lines)} lines became {len(new_lines)}: {old!r} became {new!r}"]
+    compare = exact_changes if tolerance == 0 else changes
     return [
         f"line {row}: {_explain(each, tolerance)}"
         for row, pair in enumerate(zip(old_lines, new_lines, strict=True), start=1)
-        for each in (changes(*pair) if tolerance else exact_changes(*pair))
-        if each.size > allowance(each.kind, tolerance) + _ROUNDING * bool(tolerance)
+        for each in compare(*pair)
+        if not is_allowed(each, tolerance)
     ]
 
 
@@ -257,18 +276,20 @@ _REASONS = {
 }
 
 
-def _explain(found: Change, tolerance: float) -> str:
+def _explain(found: Change, tolerance: float | None) -> str:
     limit = allowance(found.kind, tolerance)
     why = _REASONS[found.kind].format(size=found.size, limit=limit)
     return f"{found.old} became {found.new}{why}"
 
 
-def check_tolerance(tolerance: Any) -> float:
-    """The tolerance as a number, or ``ValueError`` when it cannot be one.
+def check_tolerance(tolerance: Any) -> float | None:
+    """The tolerance that a cell states, None where it states none; ``ValueError`` if it cannot be.
 
     >>> check_tolerance(0.005)
     0.005
     """
+    if tolerance is None:
+        return None
     number = isinstance(tolerance, int | float) and not isinstance(tolerance, bool)
     if number and 0 <= tolerance < math.inf:
         return float(tolerance)

@@ -88,7 +88,7 @@ def test_every_variation_runs_in_its_own_environment(measured: Measured) -> None
 
 def test_record_holds_the_furthest_drift_and_what_broke(measured: Measured) -> None:
     cells = list(measured.record["cells"].values())
-    assert cells[0] == [Drift("number", "0.80", 0.75, "broken")]
+    assert cells[0] == [Drift("number", "0.80", 0.75, 0.75, "broken")]
     assert {(each.kind, each.size, each.under) for each in cells[1]} == {
         ("words", math.inf, "broken")
     }
@@ -122,7 +122,7 @@ def test_an_older_record_is_kept_for_what_is_not_run_now(
     every = {each.variation.name: measured.tasks[0].target for each in measured.tasks}
     update("01-tiny", every, tmp_path, measured.notebooks)
     cells = list(read_record(tmp_path / "01-tiny.json")["cells"].values())
-    assert cells == [[Drift("number", "0.80", 0.0, None)]], "nothing moved in a calm run"
+    assert cells == [[Drift("number", "0.80", 0.0, 0.0, None)]], "nothing moved in a calm run"
 
 
 def test_key_is_of_what_decides_the_output(tmp_path: Path) -> None:
@@ -205,6 +205,6 @@ def test_quantities_are_compared_where_they_stand() -> None:
 
 
 def test_merging_keeps_the_larger_and_drops_what_is_no_longer_stored() -> None:
-    new = [Drift("number", "0.1", 0.01, "a"), Drift("number", "0.2", 0.0, None)]
-    old = [Drift("number", "0.1", 0.03, "b"), Drift("number", "0.9", 0.5, "b")]
+    new = [Drift("number", "0.1", 0.01, 0.01, "a"), Drift("number", "0.2", 0.0, 0.0, None)]
+    old = [Drift("number", "0.1", 0.03, 0.03, "b"), Drift("number", "0.9", 0.5, 0.5, "b")]
     assert merge(new, old) == [old[0], new[1]]

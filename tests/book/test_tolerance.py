@@ -23,43 +23,44 @@ SCALAR = "holds  The gain is real: 0.250, at least 0.2"
 @pytest.mark.parametrize(
     ("old", "new", "tolerance"),
     [
-        ("accuracy 0.84", "accuracy 0.86", 0.02),
+        ("accuracy 0.84", "accuracy 0.86", None),
         ("accuracy 0.84", "accuracy 0.835", 0.005),
         ("accuracy 0.84", "accuracy 0.84", 0),
-        ("84.0 % seen", "85.5 % seen", 0.02),
-        ("gain -0.004", "gain  0.004", 0.02),
-        ("gain −0.01", "gain −0.02", 0.02),
-        ("<td>0.840</td>", "<td>0.851</td>", 0.02),
-        ("'0.84 ± 0.01'", "'0.85 ± 0.02'", 0.02),
-        ("0.84 ± 0.10", "0.96 ± 0.12", 0.02),
-        ("0.840 ± 0.010", "0.850 ± 0.020", 0.02),
-        ("0.840 ± 0.010, 0.84", "0.845 ± 0.055, 0.83", 0.02),
-        ("84.0 ± 1.0 % seen", "85.0 ± 1.5 % seen", 0.02),
-        ("0.8400 [0.8200, 0.8600]", "0.8600 [0.8000, 0.9200]", 0.02),
-        ("-0.03 ± 0.00", "-0.04 ± 0.00", 0.02),
-        ("0.000 ± 0.000", "0.001 ± 0.000", 0.02),
-        ("15 ± 3", "15 ± 3", 0.02),
-        ("nan ± nan", "nan ± nan", 0.02),
-        ("1e-05", "2e-05", 0.02),
-        ("nan, inf, -inf", "nan, inf, -inf", 0.02),
+        ("84.0 % seen", "85.5 % seen", None),
+        ("gain -0.004", "gain  0.004", None),
+        ("gain −0.01", "gain −0.02", None),
+        ("<td>0.840</td>", "<td>0.851</td>", None),
+        ("'0.84 ± 0.01'", "'0.85 ± 0.02'", None),
+        ("0.84 ± 0.10", "0.96 ± 0.12", None),
+        ("0.840 ± 0.010", "0.850 ± 0.020", None),
+        ("0.840 ± 0.010, 0.84", "0.845 ± 0.055, 0.83", None),
+        ("84.0 ± 1.0 % seen", "85.0 ± 1.5 % seen", None),
+        ("0.8400 [0.8200, 0.8600]", "0.8600 [0.8000, 0.9200]", None),
+        ("-0.03 ± 0.00", "-0.04 ± 0.00", None),
+        ("0.000 ± 0.000", "0.001 ± 0.000", None),
+        ("15 ± 3", "15 ± 3", None),
+        ("0.840 ± 0.010", "0.900 ± 0.010", 0.06),
+        ("nan ± nan", "nan ± nan", None),
+        ("1e-05", "2e-05", None),
+        ("nan, inf, -inf", "nan, inf, -inf", None),
         ("99.50", " 100.00", 0.5),
-        ("two\nlines 0.1", "two\nlines 0.11", 0.02),
-        (CLAIM, CLAIM.replace("0.2500 [0.2200, 0.2800]", "0.2450 [0.2110, 0.2790]"), 0.02),
-        (CLAIM, CLAIM.replace("0.2500 [0.2200, 0.2800]", "0.2900 [0.2300, 0.3500]"), 0.02),
-        ("", "", 0.02),
+        ("two\nlines 0.1", "two\nlines 0.11", None),
+        (CLAIM, CLAIM.replace("0.2500 [0.2200, 0.2800]", "0.2450 [0.2110, 0.2790]"), None),
+        (CLAIM, CLAIM.replace("0.2500 [0.2200, 0.2800]", "0.2900 [0.2300, 0.3500]"), None),
+        ("", "", None),
     ],
 )
-def test_noise_passes(old: str, new: str, tolerance: float) -> None:
+def test_noise_passes(old: str, new: str, tolerance: float | None) -> None:
     assert differences(old, new, tolerance) == []
 
 
 @pytest.mark.parametrize(
     ("old", "new", "tolerance", "says"),
     [
-        ("accuracy 0.84", "accuracy 0.89", 0.02, "0.84 became 0.89"),
+        ("accuracy 0.84", "accuracy 0.89", None, "0.84 became 0.89"),
         ("accuracy 0.84", "accuracy 0.85", 0.005, "0.84 became 0.85"),
         ("accuracy 0.84", "accuracy 0.8401", 0, "0.84 became 0.8401"),
-        ("84.0 % seen", "87.0 % seen", 0.02, "84.0 became 87.0 (a change of 0.03; at most 0.02 is"),
+        ("84.0 % seen", "87.0 % seen", None, "84.0 became 87.0 (a change of 0.03; at most 0.02 is"),
         ("5 runs", "6 runs", 9, "5 became 6"),
         ("5 runs", "5.0 runs", 9, "'5 runs' became '5.0 runs'"),
         ("nan", "0.0", 9, "'nan' became '0.0'"),
@@ -71,12 +72,12 @@ def test_noise_passes(old: str, new: str, tolerance: float) -> None:
         ("0.1\n0.2", "0.1", 9, "2 lines became 1"),
         ("0.1, 0.2", "0.1", 9, "became '0.1'"),
         ("0.84 %", "0.84", 9, "became '0.84'"),
-        ("5 ± 3", "6 ± 3", 0.02, "5 became 6 (integers"),
-        ("0.84 ± 0.02", "0.90 ± 0.02", 0.02, "0.84 ± 0.02 became 0.90 ± 0.02 (inf half widths"),
-        ("0.84 ± 0.10", "1.04 ± 0.10", 0.02, "(1.28 half widths of the difference; at most 1"),
-        ("0.840 ± 0.010", "0.860 ± 0.010", 0.02, "(1.28 half widths"),
-        ("0.84 ± 0.01", "0.84 ± 0.20", 0.02, "at most 5 is allowed"),
-        ("0.84 ± 0.020", "0.84 ± 0.160", 0.02, "(a half width 6.78 times larger; at most 5"),
+        ("5 ± 3", "6 ± 3", None, "5 became 6 (integers"),
+        ("0.84 ± 0.02", "0.90 ± 0.02", None, "0.84 ± 0.02 became 0.90 ± 0.02 (inf half widths"),
+        ("0.84 ± 0.10", "1.04 ± 0.10", None, "(1.28 half widths of the difference; at most 1"),
+        ("0.840 ± 0.010", "0.860 ± 0.010", None, "(1.28 half widths"),
+        ("0.84 ± 0.01", "0.84 ± 0.20", None, "at most 5 is allowed"),
+        ("0.84 ± 0.020", "0.84 ± 0.160", None, "(a half width 6.78 times larger; at most 5"),
         (
             "0.8400 [0.8200, 0.8600]",
             "0.8400 [0.8200, 0.9100]",
@@ -97,10 +98,10 @@ def test_noise_passes(old: str, new: str, tolerance: float) -> None:
         (CLAIM, CLAIM.replace("real: ", "real for 0.5: "), 9, "real for 0.5"),
         (CLAIM, CLAIM.replace("holds", "fails"), 9, "fails"),
         (SCALAR, SCALAR.replace("0.250", "0.224"), 9, "(nearer to the bound by 52%"),
-        (SCALAR, SCALAR.replace("0.250", "0.280"), 0.02, "0.250 became 0.280"),
+        (SCALAR, SCALAR.replace("0.250", "0.280"), None, "0.250 became 0.280"),
     ],
 )
-def test_change_is_reported(old: str, new: str, tolerance: float, says: str) -> None:
+def test_change_is_reported(old: str, new: str, tolerance: float | None, says: str) -> None:
     found = differences(old, new, tolerance)
     assert len(found) == 1, found
     assert says in found[0]
@@ -139,7 +140,7 @@ def test_numbers_are_read_as_written() -> None:
     assert read == [-0.5, 2, 1e-06, 0.25, 3, -4.5]
 
 
-@pytest.mark.parametrize("tolerance", [-0.1, float("nan"), float("inf"), "0.1", None, True])
+@pytest.mark.parametrize("tolerance", [-0.1, float("nan"), float("inf"), "0.1", True])
 def test_impossible_tolerance_is_refused(tolerance: object) -> None:
     with pytest.raises(ValueError, match="finite number of at least 0"):
         check_tolerance(tolerance)
