@@ -176,6 +176,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", action="append", help="a variation's name; all when left out")
     parser.add_argument("--python", action="append", default=[], metavar="NAME=PATH")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time")
+    parser.add_argument("--record", action="store_true", help="run nothing, record what was run")
     options = parser.parse_args(arguments)
     try:
         sources = execute.find_sources(options.chapters)
@@ -184,7 +185,7 @@ def main(arguments: list[str] | None = None) -> int:
     except execute.ChapterError as error:
         print(error, file=sys.stderr)
         return 1
-    failures = carry_out(tasks, options.jobs)
+    failures = [] if options.record else carry_out(tasks, options.jobs)
     for source in sources:
         drift_records.update(
             source.stem,

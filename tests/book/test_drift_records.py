@@ -9,7 +9,8 @@ processor is no surprise, and at most half of what would matter:
 - for a **mean** with its interval, two half widths of the difference between the two runs, half
   of which is where the book begins to call one of two results better; and a tenth where the half
   width is below a twentieth, so that a twentieth is always found;
-- for a **claim**, its margin: the way of the nearer end to the bound;
+- for a **claim**, its margin, the way of the nearer end to the bound: what moves an end by more
+  than half of it is refused, and twice what moved it on record would not have broken it;
 - for a **half width**, a factor of twelve: over five seeds, one in twenty is three times as large
   as another by chance alone, and what a claim makes of it is in its margin;
 - for a **number** printed alone, a twentieth; and where a cell states a tolerance, twice what the
@@ -58,6 +59,8 @@ class Recorded(NamedTuple):
     def twice(self) -> Change:
         """A change of twice the drift."""
         kind, stored, size, moved, _ = self.drift
+        if kind == "claim":
+            size /= 2  # so that it is the whole margin, and not the half, which has to hold twice
         return Change(kind, stored, "twice as far", 2 * size, 2 * moved)
 
     def __str__(self) -> str:
