@@ -19,7 +19,7 @@ PAGES := _config.yml book/_toc.yml book/references.bib book/render.py \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book test check notebooks serve lab lock clean
+.PHONY: help book test check notebooks drift serve lab lock clean
 # A setting of the shell must decide nothing; DATA=... is how to choose another data set.
 unexport COMPANION_DATA PYTHONPATH PYTHONHOME VIRTUAL_ENV
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -34,13 +34,16 @@ book: $(INSTALLED)
 endif
 
 test: $(RENDERED) ## run every test: tools, package, notebooks, rendered pages
-	$(BIN)/python -m pytest --nbval --nbval-current-env
+	$(BIN)/python -m pytest --nbval --nbval-current-env -n $(or $(JOBS),2) --dist loadfile
 
 check: $(INSTALLED) ## lint, format and types only, in seconds
 	$(BIN)/python -m pytest -q tests/test_tools.py
 
 notebooks: $(INSTALLED) ## run the chapters whose source, package or lock changed (ALL=1: every one)
 	$(BIN)/python book/execute.py $(if $(ALL),--all)
+
+drift: $(INSTALLED) ## run the chapters on other instruction sets, threads and versions; record what moves
+	$(BIN)/python book/drift.py $(if $(JOBS),--jobs $(JOBS)) $(if $(OLDEST),--python oldest-torch=$(OLDEST)) $(CHAPTERS)
 
 serve: $(RENDERED) ## show the rendered book on this machine (PORT=8000)
 	@echo "The book is at http://localhost:$(or $(PORT),8000)/ until you press Ctrl-C."

@@ -1,4 +1,4 @@
-"""How nbval compares the book's notebooks: see ``companion.teaching.tolerance``.
+"""How nbval compares the book's notebooks: see ``tolerance.py``.
 
 nbval runs every cell and compares its outputs with the stored ones. Here its comparison is
 given a new output that moved within the cell's tolerance as the stored one, and refuses some
@@ -15,10 +15,9 @@ from unittest import mock
 import pytest
 from nbval.plugin import IPyNbCell
 
-from companion.teaching.tolerance import DEFAULT_TOLERANCE, check_tolerance, differences
 from execute import kernel_environment
-
-PICTURES = ("image/png", "image/jpeg", "image/svg+xml", "application/pdf")
+from outputs import PICTURES, describe
+from tolerance import check_tolerance, differences
 
 
 @pytest.hookimpl(wrapper=True)
@@ -38,7 +37,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 def compare(item: IPyNbCell, new: list[Any], old: list[Any]) -> bool:
     """Whether the cell printed what it printed before; the reasons why not go to the report."""
-    tolerance = check_tolerance(item.cell.metadata.get("tolerance", DEFAULT_TOLERANCE))
+    tolerance = check_tolerance(item.cell.metadata.get("tolerance"))
     problems = structure_problems(old, new)
     if not problems:
         for number, (before, after) in enumerate(zip(old, new, strict=True)):
@@ -62,14 +61,7 @@ def structure_problems(old: list[Any], new: list[Any]) -> list[str]:
     return found
 
 
-def describe(output: Any) -> str:
-    """The kind of an output: its stream, or the forms in which it was displayed."""
-    if output.output_type == "stream":
-        return f"text on {output.name}"
-    return f"{output.output_type} of {', '.join(sorted(output.get('data', {})))}"
-
-
-def reconcile(old: Any, new: Any, tolerance: float) -> list[str]:
+def reconcile(old: Any, new: Any, tolerance: float | None) -> list[str]:
     """Give ``new`` the texts of ``old`` that it equals within the tolerance, and its pictures.
 
     Returns the differences that are left.

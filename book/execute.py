@@ -62,6 +62,9 @@ def kernel_environment(data: str | None = None) -> dict[str, str]:
     environment |= {
         "COMPANION_PROGRESS": "0",
         "COMPANION_CACHE": "off",  # what is checked is trained, never found
+        "PYTHONPATH": str(ROOT),  # the companion beside this book, whichever is installed
+        # Said on stderr by tqdm, where a library that a chapter imports asks for its widgets.
+        "PYTHONWARNINGS": "ignore:IProgress not found",
         "IPYTHONDIR": str(ROOT / "_build" / "ipython"),
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "MPLCONFIGDIR": str(ROOT / "_build" / "matplotlib"),
@@ -86,10 +89,18 @@ class ChapterError(Exception):
 class ThisPython(AsyncKernelManager):
     """Starts kernels in the Python that runs this file, whatever kernels are installed."""
 
+    executable = sys.executable
+
     @property
     def kernel_spec(self) -> KernelSpec:
-        """The kernel of the running environment."""
-        return KernelSpec(**ipykernel.kernelspec.get_kernel_dict())
+        """The kernel of the environment that ``executable`` belongs to."""
+        spec = ipykernel.kernelspec.get_kernel_dict()
+        return KernelSpec(**spec | {"argv": [self.executable, *spec["argv"][1:]]})
+
+
+def manager_for(python: str) -> type[ThisPython]:
+    """A manager that starts its kernels in the Python at this path."""
+    return type("OtherPython", (ThisPython,), {"executable": python})
 
 
 def read_source(path: Path) -> NotebookNode:
@@ -127,21 +138,25 @@ def name_cell(chapter: str, notebook: NotebookNode, cell: NotebookNode) -> str:
     return f"{chapter}, code cell {code_cells.index(cell)} (`{first_line(cell)}`)"
 
 
-def run(notebook: NotebookNode, chapter: str, folder: Path, data: str | None) -> NotebookNode:
-    """The notebook with its outputs; ``ChapterError`` where a cell raises or writes to stderr."""
-    client = NotebookClient(
+def client_for(notebook: NotebookNode, folder: Path, **options: Any) -> NotebookClient:
+    """What runs a notebook's cells, in a fresh kernel whose working folder is ``folder``."""
+    chosen: dict[str, Any] = {"kernel_manager_class": ThisPython, "force_raise_errors": True}
+    return NotebookClient(
         notebook,
         timeout=SECONDS_PER_CELL,
-        kernel_manager_class=ThisPython,
         extra_arguments=["--log-level=ERROR"],  # the kernel's own advice is not for readers
         record_timing=False,
         coalesce_streams=True,  # when the kernel flushes must not show
         store_widget_state=False,
-        force_raise_errors=True,
         resources={"metadata": {"path": str(folder)}},
+        **chosen | options,
     )
+
+
+def run(notebook: NotebookNode, chapter: str, folder: Path, data: str | None) -> NotebookNode:
+    """The notebook with its outputs; ``ChapterError`` where a cell raises or writes to stderr."""
     try:
-        client.execute(env=kernel_environment(data))
+        client_for(notebook, folder).execute(env=kernel_environment(data))
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         raise ChapterError(describe_failure(notebook, chapter, error)) from error
     for cell in notebook.cells:

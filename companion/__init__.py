@@ -32,6 +32,7 @@ __all__ = [
     "Report",
     "Rescue",
     "SeenUnseenCurve",
+    "SharpnessNotFoundError",
     "SimulatedSchedule",
     "Splits",
     "Sweep",

@@ -70,6 +70,7 @@ from .labels import (
 )
 from .learning_rate import (
     RangeTest as RangeTest,
+    SharpnessNotFoundError as SharpnessNotFoundError,
     SimulatedSchedule as SimulatedSchedule,
     Sweep as Sweep,
     range_test as range_test,

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from companion.teaching.tolerance import differences
+from tolerance import differences
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -27,13 +27,14 @@ from companion.inputs import (
     whole_number,
 )
 from companion.learning_rate.curves import RangeTest
-from companion.learning_rate.reading import check_loss, check_targets, checked_size, shuffled
+from companion.learning_rate.reading import check_targets, checked_size, shuffled
 from companion.learning_rate.sweeps import ascending_rates
 from companion.states import everything_kept, own_randomness, reseed_loader
 from companion.training import (
     Loss,
     NonFiniteLossError,
     OptimizerFactory,
+    check_loss,
     checked_device,
     optimizer_factory,
     shows_progress,

@@ -62,16 +62,6 @@ def shuffled(
             yield torch.as_tensor(data[0])[chosen], labels[chosen]
 
 
-def check_loss(loss: Any) -> None:
-    """Raise `TypeError` for a loss that is a class, and no function of (logits, labels)."""
-    if isinstance(loss, type) or not callable(loss):
-        shown = loss.__name__ if isinstance(loss, type) else repr(loss)
-        raise TypeError(
-            f"loss must be a function of (logits, labels); received {shown}. Pass an instance, "
-            "nn.CrossEntropyLoss(), or a function such as F.cross_entropy."
-        )
-
-
 def check_targets(loss: Any, logits: Tensor, labels: Tensor) -> None:
     """Raise `ValueError` for labels that cross-entropy has no logit for."""
     if loss is F.cross_entropy or isinstance(loss, nn.CrossEntropyLoss):

@@ -25,9 +25,9 @@ from companion.inputs import (
     trainable_parameters,
     whole_number,
 )
-from companion.learning_rate.reading import check_loss, check_targets, checked_size
+from companion.learning_rate.reading import check_targets, checked_size
 from companion.states import evaluating, loader_randomness_kept, own_randomness, reseed_loader
-from companion.training import Loss
+from companion.training import Loss, check_loss
 
 ROUND, WIDEST = 10, 40  # dimensions of the space that a round of Lanczos' iteration searches
 ANY = 1e30  # a tolerance that each round meets

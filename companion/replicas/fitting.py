@@ -17,7 +17,7 @@ from companion.inputs import IGNORE_INDEX, distinct, moved, whole_number
 from companion.replicas.course import Course
 from companion.replicas.draws import Draws, Sampler, drawn_together
 from companion.replicas.optimizers import stacked_optimizer, stacked_scheduler
-from companion.replicas.options import check_data, check_loss, checked_rates
+from companion.replicas.options import check_data, checked_rates
 from companion.replicas.results import Replicas
 from companion.replicas.stacks import Stack
 from companion.states import own_randomness
@@ -26,6 +26,7 @@ from companion.training import (
     OptimizerFactory,
     Schedule,
     SchedulerFactory,
+    check_loss,
     checked_device,
     count_batches,
     optimizer_factory,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from companion.datasets import LabelledImages
@@ -32,14 +32,4 @@ def check_data(train: Any, validation: Any) -> None:
             "train and validation must have one label map, or indices mean different classes; "
             f"received {train.label_map} and {validation.label_map}. Use only(train.classes), or "
             "read both with the same classes."
-        )
-
-
-def check_loss(loss: Callable[..., Any]) -> None:
-    """Raise `TypeError` for a loss that is a class, and no function of (logits, labels)."""
-    if isinstance(loss, type) or not callable(loss):
-        shown = loss.__name__ if isinstance(loss, type) else repr(loss)
-        raise TypeError(
-            f"loss must be a function of (logits, labels); received {shown}. Pass an instance, "
-            "nn.CrossEntropyLoss(), or a function such as F.cross_entropy."
         )

@@ -14,45 +14,57 @@ import pytest
 import execute
 from book_files import BOOK, ROOT
 from companion.teaching.claims import margin
-from companion.teaching.tolerance import check_tolerance, differences, numbers
+from tolerance import check_tolerance, differences, numbers, quantities
 
 CLAIM = "holds  The gain is real: 0.2500 [0.2200, 0.2800], at least 0.2"
+SCALAR = "holds  The gain is real: 0.250, at least 0.2"
 
 
 @pytest.mark.parametrize(
     ("old", "new", "tolerance"),
     [
-        ("accuracy 0.84", "accuracy 0.86", 0.02),
+        ("accuracy 0.84", "accuracy 0.86", None),
         ("accuracy 0.84", "accuracy 0.835", 0.005),
         ("accuracy 0.84", "accuracy 0.84", 0),
-        ("84.0 % seen", "85.5 % seen", 0.02),
-        ("gain -0.004", "gain  0.004", 0.02),
-        ("gain −0.01", "gain −0.02", 0.02),
-        ("<td>0.840</td>", "<td>0.851</td>", 0.02),
-        ("'0.84 ± 0.01'", "'0.85 ± 0.02'", 0.02),
-        ("1e-05", "2e-05", 0.02),
-        ("nan, inf, -inf", "nan, inf, -inf", 0.02),
+        ("84.0 % seen", "85.5 % seen", None),
+        ("gain -0.004", "gain  0.004", None),
+        ("gain −0.01", "gain −0.02", None),
+        ("<td>0.840</td>", "<td>0.851</td>", None),
+        ("'0.84 ± 0.01'", "'0.85 ± 0.02'", None),
+        ("0.84 ± 0.10", "0.96 ± 0.12", None),
+        ("0.840 ± 0.010", "0.850 ± 0.020", None),
+        ("0.840 ± 0.010, 0.84", "0.845 ± 0.055, 0.83", None),
+        ("84.0 ± 1.0 % seen", "85.0 ± 1.5 % seen", None),
+        ("0.8400 [0.8200, 0.8600]", "0.8600 [0.8000, 0.9200]", None),
+        ("-0.03 ± 0.00", "-0.04 ± 0.00", None),
+        ("0.000 ± 0.000", "0.001 ± 0.000", None),
+        ("15 ± 3", "15 ± 3", None),
+        ("0.840 ± 0.010", "0.900 ± 0.010", 0.06),
+        ("nan ± nan", "nan ± nan", None),
+        ("1e-05", "2e-05", None),
+        ("nan, inf, -inf", "nan, inf, -inf", None),
         ("99.50", " 100.00", 0.5),
-        ("two\nlines 0.1", "two\nlines 0.11", 0.02),
-        (CLAIM, CLAIM.replace("0.2500", "0.2590"), 0.02),
-        ("", "", 0.02),
+        ("two\nlines 0.1", "two\nlines 0.11", None),
+        (CLAIM, CLAIM.replace("0.2500 [0.2200, 0.2800]", "0.2450 [0.2110, 0.2790]"), None),
+        (CLAIM, CLAIM.replace("0.2500 [0.2200, 0.2800]", "0.2900 [0.2300, 0.3500]"), None),
+        ("", "", None),
     ],
 )
-def test_noise_passes(old: str, new: str, tolerance: float) -> None:
+def test_noise_passes(old: str, new: str, tolerance: float | None) -> None:
     assert differences(old, new, tolerance) == []
 
 
 @pytest.mark.parametrize(
     ("old", "new", "tolerance", "says"),
     [
-        ("accuracy 0.84", "accuracy 0.89", 0.02, "0.84 became 0.89"),
+        ("accuracy 0.84", "accuracy 0.89", None, "0.84 became 0.89"),
         ("accuracy 0.84", "accuracy 0.85", 0.005, "0.84 became 0.85"),
         ("accuracy 0.84", "accuracy 0.8401", 0, "0.84 became 0.8401"),
-        ("84.0 % seen", "87.0 % seen", 0.02, "84.0 became 87.0 (a change of 3; at most 2 is"),
+        ("84.0 % seen", "87.0 % seen", None, "84.0 became 87.0 (a change of 0.03; at most 0.02 is"),
         ("5 runs", "6 runs", 9, "5 became 6"),
-        ("5 runs", "5.0 runs", 9, "5 became 5.0"),
-        ("nan", "0.0", 9, "nan became 0.0"),
-        ("0.5", "inf", 9, "0.5 became inf"),
+        ("5 runs", "5.0 runs", 9, "'5 runs' became '5.0 runs'"),
+        ("nan", "0.0", 9, "'nan' became '0.0'"),
+        ("0.5", "inf", 9, "'0.5' became 'inf'"),
         ("inf", "-inf", 9, "inf became -inf"),
         ("torch 2.14.1", "torch 2.14.2", 9, "torch 2.14.2"),
         ("int64", "int32", 9, "int32"),
@@ -60,19 +72,63 @@ def test_noise_passes(old: str, new: str, tolerance: float) -> None:
         ("0.1\n0.2", "0.1", 9, "2 lines became 1"),
         ("0.1, 0.2", "0.1", 9, "became '0.1'"),
         ("0.84 %", "0.84", 9, "became '0.84'"),
-        # Half of the claim's margin of 0.02 is 0.01, whatever the cell allows.
-        (CLAIM, CLAIM.replace("0.2500", "0.2610"), 0.02, "at most 0.01 is allowed"),
-        (CLAIM, CLAIM.replace("0.2200", "0.2050"), 9, "at most 0.01 is allowed"),
+        ("5 ± 3", "6 ± 3", None, "5 became 6 (integers"),
+        ("0.84 ± 0.02", "0.90 ± 0.02", None, "0.84 ± 0.02 became 0.90 ± 0.02 (inf half widths"),
+        ("0.84 ± 0.10", "1.04 ± 0.10", None, "(1.28 half widths of the difference; at most 1"),
+        ("0.840 ± 0.010", "0.860 ± 0.010", None, "(1.28 half widths"),
+        ("0.84 ± 0.01", "0.84 ± 0.20", None, "at most 5 is allowed"),
+        ("0.84 ± 0.020", "0.84 ± 0.160", None, "(a half width 6.78 times larger; at most 5"),
+        (
+            "0.8400 [0.8200, 0.8600]",
+            "0.8400 [0.8200, 0.9100]",
+            9,
+            "'0.8400 [0.8200, 0.8600]' became",
+        ),
+        ("0.84 ± 0.02", "0.84", 9, "became '0.84'"),
+        ("0.8400 ± 0.0200", "0.8401 ± 0.0200", 0, "0.8400 became 0.8401"),
+        ("nan ± 0.1", "0.5 ± 0.1", 9, "'nan ± 0.1' became '0.5 ± 0.1'"),
+        # The nearer end may use half of the claim's margin of 0.02, whatever the cell allows.
+        (
+            CLAIM,
+            CLAIM.replace("0.2500 [0.2200, 0.2800]", "0.2450 [0.2090, 0.2810]"),
+            9,
+            "(nearer to the bound by 55% of the way; at most 50% is allowed)",
+        ),
         (CLAIM, CLAIM.replace("least 0.2", "least 0.19"), 9, "least 0.19"),
         (CLAIM, CLAIM.replace("real: ", "real for 0.5: "), 9, "real for 0.5"),
         (CLAIM, CLAIM.replace("holds", "fails"), 9, "fails"),
-        (CLAIM, CLAIM.replace(" [0.2200, 0.2800]", ""), 9, "0.2500"),
+        (SCALAR, SCALAR.replace("0.250", "0.224"), 9, "(nearer to the bound by 52%"),
+        (SCALAR, SCALAR.replace("0.250", "0.280"), None, "0.250 became 0.280"),
     ],
 )
-def test_change_is_reported(old: str, new: str, tolerance: float, says: str) -> None:
+def test_change_is_reported(old: str, new: str, tolerance: float | None, says: str) -> None:
     found = differences(old, new, tolerance)
     assert len(found) == 1, found
     assert says in found[0]
+
+
+def test_interval_whose_ends_disagree_is_none() -> None:
+    """So any one of its three numbers that is changed by hand is found, however wide it is."""
+    whole = "0.5000 [0.3000, 0.7000]"
+    assert [each.kind for each in quantities(whole)] == ["mean", "half width"]
+    for part in ("0.5000", "0.3000", "0.7000"):
+        for by in (0.05, -0.05):
+            edited = whole.replace(part, f"{float(part) + by:.4f}")
+            assert [each.kind for each in quantities(edited)] == ["number"] * 3
+            assert differences(edited, whole), edited
+
+
+@pytest.mark.parametrize("half_width", [0.000, 0.004, 0.010, 0.020, 0.030, 0.040, 0.049])
+@pytest.mark.parametrize("by", [0.05, -0.05])
+@pytest.mark.parametrize("places", [2, 3, 4])
+def test_twentieth_is_found_wherever_the_half_width_is_smaller(
+    half_width: float, by: float, places: int
+) -> None:
+    if round(half_width, places) >= 0.05:
+        pytest.skip("rounded, it is no smaller")
+    stored, run = (f"{mean:.{places}f} ± {half_width:.{places}f}" for mean in (0.5 + by, 0.5))
+    assert differences(stored, run)
+    assert differences(f"{0.5 + by:.{places}f}", f"{0.5:.{places}f}")
 
 
 def test_claim_in_these_tests_is_one() -> None:
@@ -84,7 +140,7 @@ def test_numbers_are_read_as_written() -> None:
     assert read == [-0.5, 2, 1e-06, 0.25, 3, -4.5]
 
 
-@pytest.mark.parametrize("tolerance", [-0.1, float("nan"), float("inf"), "0.1", None, True])
+@pytest.mark.parametrize("tolerance", [-0.1, float("nan"), float("inf"), "0.1", True])
 def test_impossible_tolerance_is_refused(tolerance: object) -> None:
     with pytest.raises(ValueError, match="finite number of at least 0"):
         check_tolerance(tolerance)
@@ -99,6 +155,7 @@ SOURCES = {
     "table": "HTML('<td>0.84</td>')",
     "glue": "glue('gain', 0.84, display=False)",
     "claim": f"print({CLAIM!r})",
+    "interval": "glue('gain', '0.84 ± 0.10', display=False)",
     "figure": "plt.figure().add_subplot()\nplt.show()",
     "settings": "print(os.environ['COMPANION_PROGRESS'], 'COMPANION_DATA' in os.environ)",
     "noisy": "print('' if first_run() else 'late', file=sys.stderr, end='')",
@@ -144,8 +201,12 @@ EDITS = {
     "drift in a table": Edit("table", "0.84", "0.89", "text/html, line 1: 0.89 became 0.84"),
     "noise in a glued value": Edit("glue", "0.84", "0.845", None),
     "drift in a glued value": Edit("glue", "0.84", "0.89", "record/text/plain, line 1: 0.89"),
-    "noise in a claim": Edit("claim", "0.2500", "0.2530", None),
-    "drift in a claim": Edit("claim", "0.2500", "0.2650", "at most 0.01 is allowed"),
+    "noise in an interval": Edit("interval", "0.84 ± 0.10", "0.88 ± 0.08", None),
+    "drift in an interval": Edit(
+        "interval", "0.84", "1.04", "1.04 ± 0.10 became 0.84 ± 0.10 (1.28 half widths"
+    ),
+    "noise in a claim": Edit("claim", "0.2500 [0.2200, 0", "0.2470 [0.2140, 0", None),
+    "drift in a claim": Edit("claim", "0.2500", "0.2650", "became '0.2500 [0.2200, 0.2800]'"),
     "moved bound": Edit("claim", "at least 0.2", "at least 0.1", "at least 0.1"),
     "missing output": Edit("stream", None, None, "it put out nothing; now text on stdout"),
     "missing picture": Edit("figure", None, None, "now display_data of image/png"),
