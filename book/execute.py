@@ -61,7 +61,6 @@ def kernel_environment(data: str | None = None) -> dict[str, str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("COMPANION_")}
     environment |= {
         "COMPANION_PROGRESS": "0",
-        "COMPANION_CACHE": "off",  # what is checked is trained, never found
         "PYTHONPATH": str(ROOT),  # the companion beside this book, whichever is installed
         # Said on stderr by tqdm, where a library that a chapter imports asks for its widgets.
         "PYTHONWARNINGS": "ignore:IProgress not found",

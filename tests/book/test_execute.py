@@ -108,7 +108,7 @@ def test_kernel_sees_the_data_and_no_other_setting(
     monkeypatch.setenv("COMPANION_PROGRESS", "1")
     show = "import os\nprint(sorted(i for i in os.environ.items() if i[0].startswith('COMPANION')))"
     workshop.run(show)
-    own = "('COMPANION_CACHE', 'off'), {}('COMPANION_PROGRESS', '0')"
+    own = "{}('COMPANION_PROGRESS', '0')"
     assert workshop.stream() == "[" + own.format("") + "]\n"
     workshop.run(data="digits")
     assert workshop.stream() == "[" + own.format("('COMPANION_DATA', 'digits'), ") + "]\n"
