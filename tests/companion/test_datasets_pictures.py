@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import ExifTags, Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from companion import image_folder
 from companion.datasets import PictureSizeWarning
@@ -286,6 +287,30 @@ class TestMemory:
         assert len(alive) >= 6
         # The one that was just read may still have a name when the next is opened.
         assert max(alive) <= 1
+
+    @pytest.mark.parametrize(
+        ("orientation", "decoded"), [(1, (200, 100)), (6, (400, 200))], ids=["upright", "turned"]
+    )
+    def test_a_photograph_is_decoded_at_twice_the_size_that_is_kept_or_a_little_more(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        orientation: int,
+        decoded: tuple[int, int],
+    ) -> None:
+        folder = two_classes(tmp_path, Image.new("L", (800, 400)), "a.jpg", exif=noted(orientation))
+        sizes = []
+        load = JpegImageFile.load
+
+        def note(self: JpegImageFile) -> Any:
+            sizes.append(self.size)
+            return load(self)
+
+        monkeypatch.setattr(JpegImageFile, "load", note)
+        # (height, width): lying, 100 wide and 50 high; turned, the stored 800 become the height.
+        size = (50, 100) if orientation == 1 else (200, 25)
+        image_folder(folder, size=size, fit="squash")
+        assert set(sizes) == {decoded}
 
     def test_what_python_holds_is_what_is_kept(self, tmp_path: Path) -> None:
         folder = two_classes(tmp_path, Image.new("RGB", (1000, 1000)), "a.jpg")
