@@ -113,9 +113,9 @@ class Weights:
             for parameter, data, values in self.parameters:
                 _write(data, values)
                 parameter.data = data
-            for held, name, parameter in self.places:
+            for held, name, own in self.places:
                 if name in held:  # another may have been assigned
-                    held[name] = parameter
+                    held[name] = own
             for module, name, buffer, values in self.buffers:
                 _write(buffer, values)
                 module._buffers[name] = buffer
