@@ -19,6 +19,7 @@ def layers_called(
 
     Raises `AmbiguousHeadError` where there are none, and the errors of `output_width`.
 
+    >>> import torch
     >>> model = nn.Sequential(nn.Linear(4, 2), nn.Linear(2, 2))
     >>> images = torch.zeros(1, 4)
     >>> layers_called(model, dict(model.named_children()), images)
@@ -45,6 +46,7 @@ def output_width(model: nn.Module, images: Tensor | Mapping[str, Any]) -> int:
 
     Raises the errors of `compute_logits`: `ValueError` for an output that is not (N, classes).
 
+    >>> import torch
     >>> output_width(nn.Linear(4, 3), torch.zeros(2, 4))
     3
     """
