@@ -30,7 +30,7 @@ from torch.optim.lr_scheduler import (
 )
 
 from companion import SimulatedSchedule, simulate_schedule
-from companion.training.recipes import one_cycle
+from companion.training.schedules import one_cycle
 
 # PyTorch 2.6's SequentialLR warns of a call that it makes itself.
 pytestmark = pytest.mark.filterwarnings("ignore:The epoch parameter in `scheduler.step")
