@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn.parameter import UninitializedParameter
+from torch.nn.parameter import is_lazy
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -36,7 +36,7 @@ def refuse_lazy(model: nn.Module) -> None:
     >>> refuse_lazy(nn.Linear(2, 2))
     """
     tensors = [*model.named_parameters(), *model.named_buffers()]
-    lazy = [name for name, tensor in tensors if isinstance(tensor, UninitializedParameter)]
+    lazy = [name for name, tensor in tensors if is_lazy(tensor)]
     if lazy:
         raise TypeError(
             f"a model's layers need their shapes; {lazy[0]!r} is lazy and has none yet. Run a "

@@ -66,22 +66,18 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     checkpoint of a run, or was written by another version.
 
     >>> place = Path(tempfile.mkdtemp()) / "run.pt"
-    >>> place.write_bytes(b"half of a fi")
-    12
+    >>> write_checkpoint({"epoch": 1}, place)
     >>> read_checkpoint(place)
-    Traceback (most recent call last):
-    companion.training.checkpoints.CheckpointError: a checkpoint must be a whole file that fit \
-wrote; ...
+    {'epoch': 1, 'format': 1}
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
+    except Exception as error:  # bytes that are no pickle can raise anything
         raise CheckpointError(
             f"a checkpoint must be a whole file that fit wrote; {path} cannot be read "
-            f"({str(error).splitlines()[0] if str(error) else type(error).__name__}). Delete it to "
-            "begin anew, or take an older copy."
+            f"({type(error).__name__}). Delete it to begin anew, or take an older copy."
         ) from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         found = state.get("format") if isinstance(state, dict) else type(state).__name__

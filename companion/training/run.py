@@ -153,7 +153,8 @@ class TrainingRun:
                 reader=self.recipe.reader, most=options.steps_per_epoch,
             )  # fmt: skip
             trained = train_epoch(self.machine, source, self.recipe, number, self.train)
-            self._refuse_non_finite(number)
+            if self.validation is None or options.monitor != "accuracy":
+                self._refuse_non_finite()
             scores = None
             if self.validation is not None:
                 scores = score(self.model, self.validation, self.recipe)
@@ -166,13 +167,14 @@ class TrainingRun:
         if scores is not None:
             label_map = getattr(self.validation, "label_map", None)
             found = monitored(self.options.monitor, scores, label_map)
+        best = history.epochs[history.best].monitored if len(history) else None
+        improved = found is None or improves(self.options.monitor, found, best)
+        if improved:
+            self._refuse_non_finite()
+            self._best, history.best = copied(tensors_of(self.model)), len(history)
         loss, accuracy = (scores.loss, scores.accuracy) if scores else (None, None)
         history.epochs.append(Epoch(*trained, loss, accuracy, found))
-        best = history.epochs[history.best].monitored if len(history) > 1 else None
-        if found is None or improves(self.options.monitor, found, best):
-            history.best = len(history) - 1
-            self._best = copied(tensors_of(self.model))
-        elif self.options.patience is not None:
+        if not improved and self.options.patience is not None:
             history.stopped_early = len(history) - 1 - history.best >= self.options.patience
         return history.epochs[-1]
 
@@ -181,12 +183,12 @@ class TrainingRun:
             told = [epoch.monitored] if isinstance(self.scheduler, ReduceLROnPlateau) else []
             self.scheduler.step(*told)  # type: ignore[arg-type]
 
-    def _refuse_non_finite(self, number: int) -> None:
+    def _refuse_non_finite(self) -> None:
         """Catch a last step that diverged, which no loss was computed after."""
         broken = not_finite(tensors_of(self.model)) - self._never_finite
         if broken:
             raise NonFiniteLossError(
-                f"weights must stay finite; after the last step of epoch {number + 1} "
+                f"weights must stay finite; after the last step of epoch {len(self.history) + 1} "
                 f"{brief(sorted(broken), quote=False)} are not. Lower lr."
             )
 

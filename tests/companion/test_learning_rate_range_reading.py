@@ -110,7 +110,7 @@ class TestData:
             (lambda d: (d.images, d.labels + 1), {}, ValueError, r"lie in 0 … 2, .* received 3"),
             (lambda d: d, {"seeds": 5}, TypeError, r"received 5. Pass range\(5\)"),
             (lambda d: d, {"steps": 20.0}, TypeError, r"steps must be .* received 20\.0"),
-            (lambda d: d, {"loss": nn.CrossEntropyLoss}, TypeError, "received CrossEntropyLoss"),
+            (lambda d: d, {"loss": nn.CrossEntropyLoss}, TypeError, "received the class Cross"),
         ],
         ids=lambda value: value[:22] if isinstance(value, str) else "",
     )

@@ -231,7 +231,7 @@ class TestHowFarItGoes:
             ({"iterations": 20.0}, TypeError, "iterations must be a whole number"),
             ({"tolerance": -1e-3}, ValueError, r"tolerance must lie in 0 … 1; received -0\.001"),
             ({"tolerance": math.nan}, ValueError, "tolerance must lie in 0 … 1; received nan"),
-            ({"loss": nn.CrossEntropyLoss}, TypeError, "received CrossEntropyLoss. Pass an insta"),
+            ({"loss": nn.CrossEntropyLoss}, TypeError, "received the class CrossEntropyLoss"),
         ],
         ids=lambda value: str(value) if isinstance(value, dict) else "",
     )

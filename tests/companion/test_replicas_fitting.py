@@ -514,7 +514,7 @@ class TestRefusals:
             ),
             (
                 {"build": lambda seed: nn.Conv2d(1, 3, 1)},
-                r"a classifier returns logits of shape \(16, classes\); received \(16, 3, 6, 6\)",
+                r"a classifier returns logits of shape \(N, classes\); received \(16, 3, 6, 6\)",
             ),
             (
                 {"sampler": lambda seed: range(10 + seed)},

@@ -298,7 +298,7 @@ class TestNumbersAsPeoplePassThem:
             ({"lrs": ["0.1"]}, TypeError, "lr must be a number; received '0.1'. Try 1e-3"),
             ({"epochs": 2.0}, TypeError, r"epochs must be a whole number .* received 2\.0"),
             ({"batch_size": None}, TypeError, "batch_size must be a whole number"),
-            ({"loss": nn.CrossEntropyLoss}, TypeError, "received CrossEntropyLoss. Pass an insta"),
+            ({"loss": nn.CrossEntropyLoss}, TypeError, "received the class CrossEntropyLoss"),
         ],
         ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
     )

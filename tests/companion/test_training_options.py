@@ -246,7 +246,7 @@ def test_a_network_without_a_flat_output_is_refused(
 ) -> None:
     model = nn.Conv2d(1, 3, 1)
     before = snapshot(model, patches)
-    with pytest.raises(ValueError, match=r"shape \(60, classes\); received \(60, 3, 6, 6\)\. Flat"):
+    with pytest.raises(ValueError, match=r"shape \(N, classes\); received \(60, 3, 6, 6\)\. Flat"):
         fit(model, patches, epochs=1, lr=0.01)
     before.check()
 
