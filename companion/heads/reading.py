@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any, Literal, overload
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
@@ -20,7 +19,7 @@ from companion.inputs import (
     batches,
     device_of,
     dtype_of,
-    is_pair,
+    input_batches,
     moved,
     out_of_order,
     real_numbers,
@@ -98,7 +97,7 @@ def features(
     found: list[Tensor] = []
     kept: list[Tensor] = []
     with randomness_kept(device), evaluating(plain):
-        read = _batches(data, batch_size, (inputs, labels), with_labels)
+        read = _batches(data, batch_size, BatchReader(inputs, labels), with_labels)
         first = next(read, None)
         if first is None:
             raise ValueError("features need at least one batch; the data gave none.")
@@ -111,24 +110,16 @@ def features(
     return (together, torch.cat(kept).cpu()) if with_labels else together
 
 
-class _InputsAlone(BatchReader):
-    """Leaves the labels of a batch unread, as there may be none."""
-
-    def __call__(self, batch: Any) -> tuple[Any, Tensor]:
-        return self.inputs_of(batch), torch.zeros(0, dtype=torch.int64)
-
-
 def _batches(
-    data: Any, batch_size: int, selectors: tuple[Selector, Selector], with_labels: bool
+    data: Any, batch_size: int, reader: BatchReader, with_labels: bool
 ) -> Iterator[tuple[Any, Tensor]]:
-    if is_pair(data) and not with_labels:
-        data = data[0]
-    if isinstance(data, Tensor | np.ndarray):
-        if with_labels:
-            raise TypeError("inputs alone have no labels; pass a pair (inputs, labels).")
-        data = [(part,) for part in torch.as_tensor(data).split(batch_size) if len(part)]
-    reader = (BatchReader if with_labels else _InputsAlone)(*selectors)
-    return batches(data, batch_size, reader=reader)
+    if with_labels:
+        yield from batches(data, batch_size, reader=reader)
+    else:
+        none = torch.zeros(0, dtype=torch.int64)
+        for each in input_batches(data, batch_size, reader=reader):
+            if not isinstance(each, Tensor) or len(each):
+                yield each, none
 
 
 def _unwrapped(model: Any) -> nn.Module:

@@ -57,6 +57,6 @@ def trainable_parameters(model: nn.Module, purpose: str) -> list[nn.Parameter]:
     if not found:
         raise ValueError(
             f"{purpose} needs a parameter that may change; every one is frozen. Thaw a part: "
-            "unfreeze(model.head)."
+            "unfreeze(model.head), with everything=True where freeze has not frozen it."
         )
     return found

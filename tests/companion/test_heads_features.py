@@ -181,7 +181,7 @@ def test_other_data_are_refused(data: Any, error: type[Exception], message: str)
 
 
 def test_labels_that_are_not_there_are_refused() -> None:
-    with pytest.raises(TypeError, match=r"pass a pair \(inputs, labels\)"):
+    with pytest.raises(TypeError, match=r"a pair \(inputs, labels\) of tensors"):
         features(body(), IMAGES, with_labels=True)
     with pytest.raises(TypeError, match="Say what its labels are"):
         features(body(), [IMAGES], with_labels=True)
