@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from companion.heads.layers import check_names
+from companion.inputs import trainable_parameters
 
 
 def parameter_groups(
@@ -40,17 +41,13 @@ def parameter_groups(
     """
     rates = dict(rates or {})
     _check(model, lr, rates, weight_decay)
+    trainable_parameters(model, "an optimiser")
     groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             inside = [part for part in rates if name.startswith(f"{part}.")]
             decayed = decay_all or parameter.dim() > 1
             groups.setdefault((max(inside, key=len, default=""), decayed), []).append(parameter)
-    if not groups:
-        raise ValueError(
-            "an optimiser needs something to train; every parameter is frozen. Thaw a part: "
-            "unfreeze(model.head)."
-        )
     used = {part for part, _ in groups}
     idle = [part for part in rates if part not in used]
     if idle:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from companion.inputs import dtype_of, logits_of
+from companion.inputs import dtype_of, logits_of, trainable_parameters
 from companion.replicas.chains import chain_of, forward
 
 
@@ -160,11 +160,7 @@ def _check_alike(models: Sequence[nn.Module]) -> None:
             "replicas need networks of one structure; build returns other layers, names, shapes "
             "or frozen parts for some seeds. Let the seed decide on initial weights alone."
         )
-    if not any(values.requires_grad for values in models[0].parameters()):
-        raise ValueError(
-            "training needs a parameter that may change; every one is frozen. Thaw a part: "
-            "unfreeze(model.head)."
-        )
+    trainable_parameters(models[0], "training")
     hooked = [name for m in models for name in _hooked_backward(m)]
     if hooked:
         raise ValueError(

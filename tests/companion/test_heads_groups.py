@@ -203,7 +203,7 @@ def test_a_part_with_nothing_to_train_is_refused() -> None:
 
 def test_a_model_with_nothing_to_train_is_refused() -> None:
     for model in (freeze(small_cnn(3, seed=0)), nn.Sequential(nn.ReLU())):
-        with pytest.raises(ValueError, match=r"every parameter is frozen.*unfreeze\(model\.head\)"):
+        with pytest.raises(ValueError, match=r"every one is frozen.*unfreeze\(model\.head\)"):
             parameter_groups(model, 0.1)
 
 

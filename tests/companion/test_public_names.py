@@ -15,8 +15,8 @@ import companion
 
 PACKAGE = Path(companion.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-ROOMS = ["companion", "companion.datasets", "companion.evaluation", "companion.training"]
-ROOMS += ["companion.teaching"]
+ROOMS = ["companion"]
+ROOMS += sorted(f"companion.{each.parent.name}" for each in PACKAGE.glob("*/__init__.py"))
 LONGEST = 250  # lines; a longer file is two concepts
 
 
