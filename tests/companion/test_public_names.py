@@ -54,7 +54,8 @@ FUNCTIONS = {name: value for name, value in PUBLIC.items() if inspect.isfunction
 @pytest.mark.parametrize("room", ROOMS)
 def test_names_are_sorted_and_unique(room: str) -> None:
     names = importlib.import_module(room).__all__
-    assert names == sorted(set(names))
+    # Constants, classes, functions, as ruff sorts them.
+    assert names == sorted(set(names), key=lambda n: (not n.isupper(), n[0].islower(), n))
 
 
 @pytest.mark.parametrize("room", ROOMS)
