@@ -11,6 +11,7 @@ __getattr__, __dir__, _ = lazy_loader.attach_stub(__name__, __file__)
 __all__ = [
     "AmbiguousHeadError",
     "BalancedSampler",
+    "BatchReader",
     "CheckpointError",
     "DatasetUnavailableError",
     "Detection",

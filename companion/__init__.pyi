@@ -64,6 +64,9 @@ from .heads import (
     skeleton as skeleton,
     unfreeze as unfreeze,
 )
+from .inputs import (
+    BatchReader as BatchReader,
+)
 from .labels import (
     LabelMap as LabelMap,
     UnknownLabelError as UnknownLabelError,

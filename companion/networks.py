@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from companion.inputs import whole_number
 from companion.states import seeded
 
 
@@ -90,8 +91,4 @@ def _named(layers: list[nn.Module], head: nn.Module) -> nn.Sequential:
 
 def _check_positive(**sizes: int) -> None:
     for name, size in sizes.items():
-        if not isinstance(size, int) or size < 1:
-            raise ValueError(
-                f"{name} must be a whole number of at least 1; received {size!r}. "
-                "For num_classes pass len(data.classes)."
-            )
+        whole_number(size, name, advice="For num_classes pass len(data.classes).")

@@ -15,6 +15,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from companion.datasets.images import LabelledImages
+from companion.states import seeded_generator
 
 ALPHABET = (
     "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -69,7 +70,7 @@ def glyphs(*, per_class: int = 100, size: int = 16, seed: int = 0) -> LabelledIm
             "glyphs takes per_class of at least 1 and size of at least 8; received "
             f"per_class={per_class}, size={size}."
         )
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded_generator(seed)
     total = per_class * len(ALPHABET)
     labels = torch.arange(len(ALPHABET)).repeat_interleave(per_class)
     faces = torch.randint(len(FACES), (total,), generator=generator)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from companion.datasets.images import LabelledImages
+from companion.states import seeded_generator
 
 
 def few_of_each(data: LabelledImages, count: int, *, seed: int) -> LabelledImages:
@@ -18,7 +19,7 @@ def few_of_each(data: LabelledImages, count: int, *, seed: int) -> LabelledImage
     """
     if count < 1:
         raise ValueError(f"count must be at least 1 image of each class; received {count}.")
-    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(data), generator=seeded_generator(seed))
     labels = data.labels.cpu()[order]
     kept = [order[labels == index][:count] for index in range(len(data.classes))]
     return data.at(torch.cat(kept).sort().values)
@@ -45,7 +46,7 @@ def long_tailed(data: LabelledImages, ratio: float, *, seed: int = 0) -> Labelle
     if smallest == 0:
         empty = [name for name, count in counts.items() if count == 0]
         raise ValueError(f"every class needs an image; {empty} have none. Use only() first.")
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded_generator(seed)
     kept = []
     for index in range(len(counts)):
         size = max(1, round(smallest * ratio ** (-index / max(1, len(counts) - 1))))
@@ -69,7 +70,7 @@ def noisy_labels(data: LabelledImages, rate: float, *, seed: int = 0) -> Labelle
         raise ValueError(f"rate must lie in 0 … 1; received {rate}. It is a share of the labels.")
     if len(data.classes) < 2:
         raise ValueError("noisy labels need a second class to move to; received one class.")
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded_generator(seed)
     moved = torch.randperm(len(data), generator=generator)[: round(rate * len(data))]
     shift = torch.randint(1, len(data.classes), (len(moved),), generator=generator)
     labels = data.labels.cpu().clone()

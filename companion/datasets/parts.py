@@ -9,6 +9,7 @@ import torch
 from sklearn.model_selection import train_test_split
 
 from companion.labels import ClassName
+from companion.states import seeded_generator
 
 
 def part_sizes(total: int, fractions: Sequence[float]) -> list[int]:
@@ -69,5 +70,5 @@ def draw_classes(classes: Sequence[ClassName], count: int, *, seed: int) -> list
         raise ValueError(
             f"count must lie in 1 … {len(classes)}, the number of classes; received {count}."
         )
-    order = torch.randperm(len(classes), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(classes), generator=seeded_generator(seed))
     return [classes[index] for index in order[:count].tolist()]

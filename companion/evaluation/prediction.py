@@ -22,7 +22,7 @@ from companion.inputs import (
     moved,
     out_of_order,
 )
-from companion.states import evaluating
+from companion.states import evaluating, randomness_kept
 
 Data = HeldSet | Tensor | np.ndarray | tuple[Any, Any] | Iterable[Any]
 """A `LabelledImages`, inputs, a pair (inputs, labels), or any iterable of batches."""
@@ -105,7 +105,7 @@ def _in_one_pass(
     device, dtype = device_of(model), dtype_of(model)
     chunks: list[Tensor] = []
     truth: list[Tensor] = []
-    with evaluating(model):
+    with randomness_kept(device), evaluating(model):  # a loader draws when it is begun
         for inputs, labels in pairs:
             rows = _rows(inputs) if labels is None else len(labels)
             if rows == 0:

@@ -29,12 +29,14 @@ from companion.inputs import (
 from companion.learning_rate.curves import RangeTest
 from companion.learning_rate.reading import check_targets, checked_size, shuffled
 from companion.learning_rate.sweeps import ascending_rates
-from companion.states import everything_kept, own_randomness, reseed_loader
+from companion.states import everything_kept, own_randomness, reseed_loader, seeded_generator
 from companion.training import (
     Loss,
     NonFiniteLossError,
     OptimizerFactory,
     check_loss,
+    check_optimizer,
+    check_sampling,
     checked_device,
     optimizer_factory,
     shows_progress,
@@ -101,7 +103,9 @@ def range_test(
         )
     trainable = trainable_parameters(model, "a range test")
     own = optimizer if isinstance(optimizer, Optimizer) else None
-    _check_optimizer(own, trainable)
+    if own is not None:
+        check_optimizer(own, model)
+    check_sampling(train, None, loss)
     make = optimizer_factory("adamw" if isinstance(optimizer, Optimizer) else optimizer)
     target = device_of(model) if own is not None and device is None else checked_device(device)
     data = train.to(target) if isinstance(train, LabelledImages) else train
@@ -114,6 +118,7 @@ def range_test(
             reseed_loader(data, seed, apart=steps)
             model.to(target).train()
             stepper = own if own is not None else make(trainable, low)
+            check_optimizer(stepper, model)
             batches = _endless(data, seed, size, reader)
             runs.append(_one_run(model, stepper, batches, lrs, loss, stop_at))
     smoothed = [_smooth(run, smoothing, stop_at) for run in runs]
@@ -122,19 +127,10 @@ def range_test(
     )
 
 
-def _check_optimizer(own: Optimizer | None, trainable: list[nn.Parameter]) -> None:
-    held = {id(p) for group in own.param_groups for p in group["params"]} if own else set()
-    if own is not None and not held & {id(p) for p in trainable}:
-        raise ValueError(
-            "the optimiser must hold parameters of this model; it holds none that may change. Make "
-            "it after the model's last surgery: torch.optim.AdamW(model.parameters())."
-        )
-
-
 def _endless(
     data: Any, seed: int, batch_size: int, reader: BatchReader
 ) -> Iterator[tuple[Any, Tensor]]:
-    order = torch.Generator().manual_seed(seed)
+    order = seeded_generator(seed)
     while True:
         count = 0
         for batch in shuffled(data, order, batch_size, reader):

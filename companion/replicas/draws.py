@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
+from companion.states import seeded_generator
 from companion.training import positions
 
 Sampler = Callable[[int], Iterable[int]]
@@ -21,7 +22,7 @@ class Draws:
     """
 
     def __init__(self, count: int, sampler: Sampler | None, seed: int) -> None:
-        self.count, self.order = count, torch.Generator().manual_seed(seed)
+        self.count, self.order = count, seeded_generator(seed)
         self.state = self.order.get_state()
         with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(self.state)

@@ -46,6 +46,9 @@ class Stack:
         self.chain = chain if chain and isinstance(chain[0][1], nn.Flatten) else None
         self.places = _places(self.template)
         self.buffers = {name: values.to(device) for name, values in buffers.items()}
+        self.finite_buffers = [
+            name for name, values in self.buffers.items() if bool(torch.isfinite(values).all())
+        ]
         self.dtype = dtype_of(self.template)
 
     def __len__(self) -> int:
@@ -100,8 +103,11 @@ class Stack:
             values.copy_(before)
 
     def finite(self) -> Tensor:
-        """Return for each network whether all that training changes is finite."""
-        everything = [self.weights, *self.buffers.values()]
+        """Return for each network whether all that training changes is finite.
+
+        A buffer that was not finite from the start, a mask of −inf say, tells nothing.
+        """
+        everything = [self.weights, *(self.buffers[name] for name in self.finite_buffers)]
         return torch.stack([torch.isfinite(v).view(len(self), -1).all(1) for v in everything]).all(
             0
         )

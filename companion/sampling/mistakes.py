@@ -42,7 +42,11 @@ def mismatched_sampler(loader: DataLoader[Any]) -> Finding | None:
 
 
 def made_for_other_data(sampler: Any, items: int) -> Finding | None:
-    """Return SMP106 where a sampler, or a loader's, tells another number of items than this."""
+    """Return SMP106 where a sampler, or a loader's, tells another number of items than this.
+
+    >>> print(made_for_other_data(WeightedRandomSampler(torch.ones(4), 4), 8))
+    SMP106 error: the sampler was made for 4 images and draws from 8
+    """
     known = [_items_of(each) for each in [sampler, *loader_samplers(sampler)]]
     wrong = [count for count in known if count not in (None, items)]
     if not wrong:

@@ -14,6 +14,7 @@ from torch import Tensor
 COUNTS, WEIGHTS = "class counts", "class weights"
 MADE_AS = "_companion_made_as"
 LEAST_COUNT = 2  # whole numbers from here on are no weights, whose mean over images is 1
+MANY = 10  # an integer from here on is hardly a weight
 TOLERANCE = 1e-3  # of a sum of shares, in half precision as well
 
 
@@ -39,11 +40,12 @@ def checked_weights(weights: Any) -> Tensor:
     refuse_made_as(weights, COUNTS, wanted=WEIGHTS, advice=advice)
     found = _checked_row(weights, WEIGHTS)
     positive = found[found > 0]
-    if _whole(positive) and bool((positive >= LEAST_COUNT).all()):
+    counted = _of_integers(weights) and bool((found >= MANY).any())
+    if counted or (_whole(positive) and bool((positive >= LEAST_COUNT).all())):
         raise ValueError(
             f"{WEIGHTS} lie around 1, so that the learning rate keeps its meaning; received "
             f"{_shortened(found)}, which look like counts. {advice} If they are weights, divide "
-            "them by their mean."
+            "them by their mean, or write them as decimals."
         )
     return found
 
@@ -106,6 +108,13 @@ def _checked_row(values: Any, what: str) -> Tensor:
             f"{_shortened(found)}. Take {what.replace(' ', '_')}(labels)."
         )
     return found
+
+
+def _of_integers(values: Any) -> bool:
+    """Return whether numbers were given as integers, which weights seldom are and counts are."""
+    if isinstance(values, Tensor):
+        return not values.is_floating_point()
+    return np.asarray(values).dtype.kind in "iu"
 
 
 def _whole(values: Tensor) -> bool:

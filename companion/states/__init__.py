@@ -13,6 +13,7 @@ from companion.states.modules import (
 )
 from companion.states.optimizers import optimizer_kept, scheduler_kept
 from companion.states.randomness import (
+    checked_seed,
     loader_generators,
     loader_randomness_kept,
     loader_samplers,
@@ -20,6 +21,7 @@ from companion.states.randomness import (
     randomness_kept,
     reseed_loader,
     seeded,
+    seeded_generator,
 )
 from companion.states.streams import RandomStream
 from companion.states.together import everything_kept
@@ -27,6 +29,7 @@ from companion.states.together import everything_kept
 __all__ = [
     "RandomStream",
     "Weights",
+    "checked_seed",
     "evaluating",
     "everything_kept",
     "frozen_flags_kept",
@@ -41,5 +44,6 @@ __all__ = [
     "reseed_loader",
     "scheduler_kept",
     "seeded",
+    "seeded_generator",
     "weights_kept",
 ]

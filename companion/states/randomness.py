@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,29 @@ from typing import Any
 
 import numpy as np
 import torch
+
+
+def checked_seed(seed: Any) -> int:
+    """Return a seed as Python's own integer; raise `TypeError` for what is none.
+
+    >>> checked_seed(np.int64(3))
+    3
+    """
+    try:
+        return operator.index(seed)
+    except TypeError as error:
+        raise TypeError(
+            f"a seed must be a whole number; received {seed!r}. Pass seed=0."
+        ) from error
+
+
+def seeded_generator(seed: Any) -> torch.Generator:
+    """Return a generator of its own, seeded; errors as of `checked_seed`.
+
+    >>> seeded_generator(3).initial_seed()
+    3
+    """
+    return torch.Generator().manual_seed(checked_seed(seed))
 
 
 @contextmanager
@@ -45,7 +69,7 @@ def own_randomness(seed: int, device: torch.device | str = "cpu") -> Iterator[No
     ...     bool((first == torch.rand(1)).all())
     True
     """
-    here = torch.device(device)
+    here, seed = torch.device(device), checked_seed(seed)
     with randomness_kept(here):
         # Not torch.manual_seed, which reseeds every GPU, those that are not given back as well.
         torch.default_generator.manual_seed(seed)
@@ -67,6 +91,7 @@ def seeded(seed: int) -> Iterator[None]:
     ...     bool((torch.nn.Linear(2, 2).weight == first).all())
     True
     """
+    seed = checked_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed GPUs as well
         yield

@@ -5,7 +5,8 @@ Imports `evaluation` and what is below it.
 
 from companion.training.batching import count_batches, epochs_for, positions, training_batches
 from companion.training.checkpoints import CheckpointError, read_checkpoint, write_checkpoint
-from companion.training.checks import check_loss
+from companion.training.checks import check_loss, check_optimizer
+from companion.training.data_checks import check_data, check_sampling
 from companion.training.devices import checked_device, default_device, shows_progress
 from companion.training.errors import NonFiniteLossError
 from companion.training.history import Epoch, History
@@ -27,7 +28,10 @@ __all__ = [
     "Scheduler",
     "SchedulerFactory",
     "TrainingRun",
+    "check_data",
     "check_loss",
+    "check_optimizer",
+    "check_sampling",
     "checked_device",
     "count_batches",
     "default_device",

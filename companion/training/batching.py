@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Sized
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from companion.inputs import (
     BatchReader,
@@ -83,6 +85,11 @@ def positions(count: int, sampler: Iterable[int] | None, order: torch.Generator)
     """
     if sampler is None:
         return torch.randperm(count, generator=order)
+    if getattr(sampler, "dtype", None) in (torch.uint8, np.uint8):
+        raise TypeError(
+            "a sampler yields positions; received bytes, which look like a mask. Take "
+            "mask.nonzero().flatten(), or sampler.long() for positions."
+        )
     drawn = sampler if isinstance(sampler, Tensor) else [plain(row) for row in sampler]
     if not isinstance(drawn, Tensor) and any(type(row) is not int for row in drawn):
         wrong = next(row for row in drawn if type(row) is not int)
@@ -121,6 +128,11 @@ def epochs_for(data: Any, steps: int, *, batch_size: int | None = None) -> int:
     8
     """
     steps = whole_number(steps, "steps")
+    if isinstance(data, Dataset) and not isinstance(data, HeldSet):
+        raise TypeError(
+            "steps are counted in batches, and a data set has none; received "
+            f"{type(data).__name__}. Wrap it in a DataLoader."
+        )
     data = held(data)
     if not isinstance(data, HeldSet) and batch_size is not None:
         raise ValueError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,7 @@ def write_checkpoint(state: dict[str, Any], path: str | Path) -> None:
     >>> read_checkpoint(place)["epoch"]
     3
     """
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise FileNotFoundError(
-            f"a checkpoint lies in a folder that is there; received {target}. Make "
-            f"{target.parent} first."
-        )
+    target = check_place(path)
     handle, part = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -46,6 +42,25 @@ def write_checkpoint(state: dict[str, Any], path: str | Path) -> None:
     except BaseException:
         Path(part).unlink(missing_ok=True)
         raise
+
+
+def check_place(path: str | Path) -> Path:
+    """Return the path of a checkpoint; raise `FileNotFoundError` where its folder is not there.
+
+    >>> check_place("run.pt").name
+    'run.pt'
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise IsADirectoryError(
+            f"a checkpoint is a file; received the folder {target}. Name a file in it."
+        )
+    if not target.parent.is_dir():
+        raise FileNotFoundError(
+            f"a checkpoint lies in a folder that is there; received {target}. Make "
+            f"{target.parent} first."
+        )
+    return target
 
 
 def _checked_readable(path: str) -> None:
@@ -71,6 +86,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     {'epoch': 1, 'format': 1}
     """
     try:
+        with zipfile.ZipFile(path) as parts:  # torch.load does not look at the checksums
+            damaged = parts.testzip()
+        if damaged is not None:
+            raise zipfile.BadZipFile(f"{damaged} is damaged")
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise
@@ -87,6 +106,19 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             "begin anew with another file."
         )
     return state
+
+
+def check_whole(stored: dict[str, Any], wanted: set[str], path: str | Path) -> None:
+    """Raise `CheckpointError` where a checkpoint lacks what a run goes on from.
+
+    >>> check_whole({"run": {}, "model": {}}, {"run"}, "run.pt")
+    """
+    missing = sorted(wanted - set(stored))
+    if missing:
+        raise CheckpointError(
+            f"a checkpoint holds all that a run goes on from; {path} lacks {', '.join(missing)}. "
+            "Take one that fit wrote."
+        )
 
 
 def check_same_run(stored: dict[str, Any], now: dict[str, Any], path: str | Path) -> None:

@@ -3,72 +3,22 @@
 from __future__ import annotations
 
 import inspect
-import warnings
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
-from torch.utils.data import DataLoader
 
 from companion.inputs import (
-    HeldSet,
     brief,
     check_labels_fit,
     dtype_of,
-    is_pair,
     positive_number,
     whole_number,
 )
-from companion.sampling import double_correction, mismatched_sampler
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-def check_data(train: Any, validation: Any, **held_only: Any) -> None:
-    """Raise for data that are no sets of batches, that do not agree, or that ignore an option.
-
-    `held_only` are options that mean something for data held as tensors alone.
-
-    >>> check_data((torch.zeros(2, 1), torch.tensor([0, 1])), None, batch_size=2)
-    """
-    for name, data in {"train": train, "validation": validation}.items():
-        if data is None and name == "validation":
-            continue
-        if isinstance(data, Iterator):
-            raise TypeError(
-                f"{name} must yield its batches anew in each epoch; received "
-                f"{type(data).__name__}, an iterator, which ends after one. Pass the loader itself."
-            )
-        sized = isinstance(data, HeldSet) or is_pair(data)
-        unread = isinstance(data, str | bytes | Tensor | dict) or not isinstance(data, Iterable)
-        items = hasattr(data, "__getitem__") and isinstance(data, torch.utils.data.Dataset)
-        if not sized and (unread or items):
-            raise TypeError(
-                f"{name} must be a LabelledImages or a DataLoader, a pair (inputs, labels) of "
-                f"tensors, or another iterable of batches; received {type(data).__name__}. Wrap a "
-                "Dataset in a DataLoader."
-            )
-    if isinstance(held_only.get("sampler"), Iterator):
-        raise TypeError(
-            "a sampler must yield its positions anew in each epoch; received none but an "
-            "iterator, and an iterator ends after one epoch. Pass the sampler itself, or a list."
-        )
-    ignored = [name for name, value in held_only.items() if value is not None]
-    if ignored and not (isinstance(train, HeldSet) or is_pair(train)):
-        raise ValueError(
-            f"a DataLoader has its own {' and '.join(ignored)}, so fit would ignore this one. "
-            "Set it where the loader is made."
-        )
-    maps = [getattr(data, "label_map", None) for data in (train, validation)]
-    if None not in maps and maps[0] != maps[1]:
-        raise ValueError(
-            "train and validation must have one label map, or indices mean different "
-            f"classes; received {maps[0]} and {maps[1]}. "
-            "Use only(train.classes), or read both with the same classes."
-        )
 
 
 def check_numbers(validation: Any, **options: Any) -> None:
@@ -111,6 +61,11 @@ def check_loss(loss: Any) -> None:
             f"loss must be a function of (logits, labels); received the class {loss.__name__}. "
             f"Make one: {loss.__name__}()."
         )
+    if getattr(loss, "reduction", "mean") != "mean":
+        raise ValueError(
+            "a loss is a mean over the batch, or the rate would depend on its size; received "
+            f"reduction={loss.reduction!r}. Leave it at 'mean'."
+        )
     if not callable(loss):
         raise TypeError(
             "loss must be a function of (logits, labels) to one number; received "
@@ -118,7 +73,19 @@ def check_loss(loss: Any) -> None:
         )
 
 
-def check_optimizer(optimizer: Any, model: nn.Module) -> None:
+def check_accumulated(loss: Any, accumulate: int) -> None:
+    """Raise `ValueError` for a loss whose means over small batches do not add up to a large one's.
+
+    >>> check_accumulated(nn.CrossEntropyLoss(), 4)
+    """
+    if accumulate > 1 and getattr(loss, "weight", None) is not None:
+        raise ValueError(
+            f"accumulated batches count as one where each image counts alike; {type(loss).__name__}"
+            " with weight divides by each batch's own sum of weights. Use WeightedLoss(weights)."
+        )
+
+
+def check_optimizer(optimizer: Any, model: nn.Module, loss: Any = None) -> None:
     """Raise where an optimiser is none, or lacks a parameter that may change.
 
     That happens with groups that were made before a head was replaced: the new one would never
@@ -134,6 +101,12 @@ def check_optimizer(optimizer: Any, model: nn.Module) -> None:
         )
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
     missing = [n for n, p in model.named_parameters() if p.requires_grad and id(p) not in held]
+    of_loss = loss.named_parameters() if isinstance(loss, nn.Module) else ()
+    if any(p.requires_grad and id(p) not in held for _, p in of_loss):
+        raise ValueError(
+            "a loss with parameters of its own learns where the optimiser holds them. Pass "
+            "lambda parameters, lr: SGD([*parameters, *loss.parameters()], lr=lr), or freeze them."
+        )
     if missing:
         raise ValueError(
             "the optimiser must hold every parameter that may change; it lacks "
@@ -196,22 +169,3 @@ def check_plateau(scheduler: ReduceLROnPlateau, *, lower_is_better: bool, each_e
             f"{scheduler.mode!r}, which would lower the rate while training goes well. Pass "
             f"mode={wanted!r}."
         )
-
-
-def check_sampling(train: Any, sampler: Any, loss: Any) -> None:
-    """Refuse a loader's sampler that was made for other data; warn of an imbalance corrected twice.
-
-    Raises `ValueError`, and emits a `UserWarning`.
-
-    >>> check_sampling((torch.zeros(2, 1), torch.tensor([0, 1])), None, nn.CrossEntropyLoss())
-    """
-    if isinstance(train, DataLoader):
-        wrong = mismatched_sampler(train)
-        if wrong is not None:
-            raise ValueError(f"{wrong.seen}. {wrong.why} {wrong.remedy}")
-    if isinstance(train, HeldSet):
-        twice = double_correction(sampler, loss, labels=train.labels)
-    else:
-        twice = double_correction(train, loss)
-    if twice is not None:
-        warnings.warn(f"{twice.seen}. {twice.why} {twice.remedy}", stacklevel=5)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from companion.inputs import brief
 from companion.training.history import History
 
 
@@ -28,3 +31,23 @@ def tell(error: BaseException, history: History, *, kept: bool) -> None:
         error.args = (f"{error.args[0]} {state}", *error.args[1:])
     else:
         error.add_note(state)
+
+
+def ruined(names: Iterable[str], epoch: int) -> NonFiniteLossError:
+    """Return the error for weights that the last step of an epoch left without a finite value.
+
+    >>> print(ruined(["weight"], 3))
+    weights must stay finite; after the last step of epoch 3 weight are not. Lower lr.
+    """
+    return NonFiniteLossError(
+        f"weights must stay finite; after the last step of epoch {epoch} "
+        f"{brief(sorted(names), quote=False)} are not. Lower lr."
+    )
+
+
+def nan_on_validation() -> NonFiniteLossError:
+    """Return the error for logits that are NaN though all weights are finite."""
+    return NonFiniteLossError(
+        "the logits on validation must be finite, and some are NaN while all weights are finite. "
+        "Look for NaN in the validation images."
+    )

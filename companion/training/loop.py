@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from companion.inputs import Selector
+from companion.training.checkpoints import check_place
 from companion.training.devices import shows_progress
 from companion.training.history import History
 from companion.training.monitors import Monitor
@@ -60,19 +61,22 @@ def fit(
     training batch to one of the same shape. A label of −100 is none, as for cross-entropy, and
     averages weigh each labelled image alike.
 
-    Steps. `optimizer` is "adamw", "adam", "sgd", a class of `torch.optim` or a function of
-    (parameters, lr). `schedule` is "one-cycle", "cosine", "constant", a function of (step, total)
-    to a factor, or of the optimiser to a torch scheduler; it moves on `schedule_every` "step" or
-    "epoch", of which it then counts. `loss` is a mean over the batch, of (logits, labels).
-    `clip_norm` limits the norm of the gradient, `accumulate` makes one step of so many batches,
-    as if they were one. `precision` "bfloat16" or "float16" is autocast, the latter with a loss
-    scaler; weights stay float32.
+    Steps. `optimizer` is "adamw" or "adam" with PyTorch's settings, "sgd" with Nesterov momentum
+    0.9 and weight decay 5e-4, a class of `torch.optim` or a function of (parameters, lr).
+    `schedule` is "one-cycle", "cosine", "constant", a function of (step, total) to a factor, or of
+    the optimiser to a torch scheduler; it moves on `schedule_every` "step" or "epoch", of which it
+    then counts. `loss` is a mean over the batch, of (logits, labels). `clip_norm` limits the norm
+    of the gradient, `accumulate` makes one step of so many batches, as if they were one, and of
+    what is left at the end. `precision` "bfloat16" or "float16" is autocast, the latter with a
+    loss scaler; weights stay float32.
 
     Epochs. `monitor` decides which is best: "accuracy", "loss", another number of the `Report`,
-    or a function of the report; `patience` stops after that many epochs without a better one.
-    `checkpoint` is a file that is written after each epoch and resumed from where it is there:
-    what comes out is bit for bit the run that was not interrupted (but for workers that keep
-    random states of their own). `on_epoch` is called with the `TrainingRun` after each epoch.
+    or a function of the report, higher being better; `patience` stops after that many epochs
+    without a better one. `checkpoint` is a file that is written after each epoch and resumed from
+    where it is there: what comes out is bit for bit the run that was not interrupted, but for what
+    keeps a state that nobody can ask for: persistent workers, an `augment` with a generator of its
+    own, a loader that remembers its place. `on_epoch` is called with the `TrainingRun` after each
+    epoch, before the file is written.
 
     Mutated: the model's weights and, where it was elsewhere, its device. Its train/eval modes,
     module by module, its gradients and the global random state are as before; the same seed gives
@@ -97,6 +101,10 @@ def fit(
         device=device, precision=precision, clip_norm=clip_norm, accumulate=accumulate,
         steps_per_epoch=steps_per_epoch, inputs=inputs, labels=labels,
     )  # fmt: skip
+    if on_epoch is not None and not callable(on_epoch):
+        raise TypeError(f"on_epoch is called with the run after each epoch; received {on_epoch!r}.")
+    if checkpoint is not None:
+        check_place(checkpoint)
     show = shows_progress() if progress is None else progress
     with run:
         if checkpoint is not None and Path(checkpoint).exists():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -14,12 +14,12 @@ from companion.inputs import BatchReader, HeldSet, Selector, dtype_of
 from companion.training.batching import count_batches, held, last_batch_size
 from companion.training.checks import (
     PRECISIONS,
-    check_data,
+    check_accumulated,
     check_loss,
     check_numbers,
     check_precision,
-    check_sampling,
 )
+from companion.training.data_checks import check_data, check_sampling
 from companion.training.monitors import Monitor, check_monitor
 from companion.training.recipes import OptimizerFactory, optimizer_factory
 from companion.training.schedules import Schedule, SchedulerFactory, scheduler_factory
@@ -66,8 +66,15 @@ class Options:
         )
         check_precision(self.precision, model)
         check_loss(self.loss)
+        check_accumulated(self.loss, self.accumulate)
         check_monitor(self.monitor, validated=self.validation is not None)
-        check_data(train, self.validation, batch_size=self.batch_size, sampler=self.sampler)
+        check_data(
+            train,
+            self.validation,
+            batch_size=self.batch_size,
+            sampler=self.sampler,
+            selectors={"inputs": self.inputs, "labels": self.labels},
+        )
         if self.schedule_every not in ("step", "epoch"):
             raise ValueError(
                 "schedule_every says when a schedule moves on, 'step' or 'epoch'; received "
@@ -117,4 +124,11 @@ class Options:
             if item.name not in ("validation", "device")
         }
         data = digest_of(train, self.batches_of(train))
-        return {"model": described(model), "train": data, **own}
+        seen = held(self.validation)
+        batches = len(seen) if isinstance(seen, Sized) and not isinstance(seen, HeldSet) else 0
+        return {
+            "model": described(model),
+            "train": data,
+            "validation": digest_of(seen, batches),
+            **own,
+        }

@@ -117,7 +117,15 @@ def _made_by(build: Any, optimizer: Optimizer) -> Scheduler:
 
 
 def _factor(function: Schedule, step: int, total: int) -> float:
-    factor = float(function(step, total))
+    try:
+        factor = float(function(step, total))
+    except (TypeError, ValueError) as error:
+        if isinstance(error, ValueError) and "float" not in str(error):
+            raise
+        raise TypeError(
+            f"a schedule returns a factor, a number; at step {step} of {total} it did not "
+            f"({error}). Return 1.0 to keep the rate."
+        ) from error
     if not 0 <= factor < math.inf:
         raise ValueError(
             f"a schedule's factor must be finite and at least 0; at step {step} of {total} it is "

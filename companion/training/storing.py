@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
+from collections.abc import Sized
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,16 +27,43 @@ def tensors_of(model: nn.Module) -> Tensors:
     return {name: values.detach() for name, values in named}
 
 
-def copied(tensors: Tensors) -> Tensors:
-    """Return a copy of each tensor."""
-    return {name: values.clone() for name, values in tensors.items()}
+class ModelState:
+    """A copy of all that a model computes with: its tensors, and what modules keep besides.
+
+    >>> layer = nn.Linear(2, 1)
+    >>> before = ModelState(tensors_of(layer), extra_of(layer))
+    >>> _ = nn.init.zeros_(layer.weight)
+    >>> before.put(layer)
+    >>> bool((layer.weight != 0).any())
+    True
+    """
+
+    def __init__(self, tensors: Tensors, extra: dict[str, Any]) -> None:
+        self.tensors = {name: values.clone() for name, values in tensors.items()}
+        self.extra = copy.deepcopy(extra)
+
+    def put(self, model: nn.Module) -> None:
+        """Write the copy into the model's own tensors, which stay the same objects."""
+        with torch.no_grad():
+            for name, values in tensors_of(model).items():
+                values.copy_(self.tensors[name])
+        for name, state in self.extra.items():
+            model.get_submodule(name).set_extra_state(copy.deepcopy(state))
 
 
-def put_tensors(model: nn.Module, tensors: Tensors) -> None:
-    """Write tensors into the model's own, which stay the same objects."""
-    with torch.no_grad():
-        for name, values in tensors_of(model).items():
-            values.copy_(tensors[name])
+def extra_of(model: nn.Module) -> dict[str, Any]:
+    """Return what modules keep by `get_extra_state`, by their names.
+
+    >>> extra_of(nn.Linear(2, 1))
+    {}
+    """
+    base = nn.Module
+    return {
+        name: module.get_extra_state()
+        for name, module in model.named_modules()
+        if type(module).get_extra_state is not base.get_extra_state
+        and type(module).set_extra_state is not base.set_extra_state
+    }
 
 
 def not_finite(tensors: Tensors) -> set[str]:
@@ -84,22 +113,27 @@ def described(model: nn.Module) -> str:
     """Return a model in words, with a digest of its tensors' names, shapes and frozen flags.
 
     >>> described(nn.Linear(2, 1))
-    'Linear of 3 numbers (07ee290e)'
+    'Linear of 3 numbers (291b86df)'
     """
     flags = {name: p.requires_grad for name, p in model.named_parameters()}
     parts = [
         (name, tuple(values.shape), str(values.dtype), flags.get(name))
         for name, values in tensors_of(model).items()
     ]
-    digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:8]
+    # What the modules say of themselves as well: other activations have the same tensors.
+    digest = hashlib.sha256(f"{parts}{model}".encode()).hexdigest()[:8]
     numbers = sum(parameter.numel() for parameter in model.parameters())
     return f"{type(model).__name__} of {numbers} numbers ({digest})"
 
 
 def digest_of(data: Any, batches: int) -> str:
     """Return data in words: with a digest where they are held, else the number of batches."""
+    if data is None:
+        return "none"
     if not isinstance(data, HeldSet):
-        return f"{type(data).__name__} of {batches} batches"
+        rows = getattr(data, "dataset", ())
+        items = f", {len(rows)} items" if isinstance(rows, Sized) and len(rows) else ""
+        return f"{type(data).__name__} of {batches} batches{items}"
     digest = hashlib.sha256()
     for values in (data.images, data.labels):
         digest.update(values.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
@@ -114,4 +148,9 @@ def name_of(option: Any) -> Any:
     """
     if option is None or isinstance(option, bool | int | float | str):
         return option
+    if isinstance(option, nn.Module):
+        settings = {
+            k: v for k, v in vars(option).items() if isinstance(v, bool | int | float | str)
+        }
+        return f"{option} {settings}"
     return getattr(option, "__qualname__", type(option).__qualname__)

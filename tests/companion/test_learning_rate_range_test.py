@@ -539,7 +539,10 @@ class TestRefusals:
     ) -> None:
         model = freeze(small_cnn(3, widths=(4,), seed=0), keep=["head"])
         holder = model.features if whose == "frozen" else MODELS["mlp"]()
-        with pytest.raises(ValueError, match="it holds none that may change"):
+        with pytest.raises(
+            ValueError,
+            match=r"must hold every parameter that may change; it lacks '.*head\.weight'",
+        ):
             range_test(model, patches, optimizer=SGD(holder.parameters(), lr=0.1))
 
     @pytest.mark.parametrize("data", [[], torch.zeros(0, 1, 6, 6)], ids=["list", "tensors"])

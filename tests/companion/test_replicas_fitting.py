@@ -675,3 +675,19 @@ class TestCuda:
             unseeded, patches, seeds=(0, 1), lrs=0.01, epochs=1, sampler=Drawn, device="cuda"
         )
         assert torch.equal(torch.cuda.get_rng_state(), before)
+
+
+def test_a_mask_that_is_infinite_from_the_start_is_no_divergence(patches: LabelledImages) -> None:
+    class Masked(nn.Module):
+        """Rules out a fourth class by a persistent mask."""
+
+        def __init__(self, seed: int) -> None:
+            super().__init__()
+            self.inner = mlp(4, inputs=36, seed=seed)
+            self.register_buffer("mask", torch.tensor([0.0, 0.0, 0.0, -torch.inf]))
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.inner(images) + self.mask
+
+    trained = fit_replicas(Masked, patches, seeds=range(2), lrs=0.01, epochs=2)
+    assert not trained.diverged.any()

@@ -90,6 +90,50 @@ def test_a_run_that_is_resumed_is_bit_for_bit_the_run_that_was_not_interrupted(
         assert torch.equal(value, other.state_dict()[name]), name
 
 
+def test_what_modules_and_losses_keep_besides_is_resumed(
+    patches: LabelledImages, tmp_path: Path
+) -> None:
+    class Counting(nn.Module):
+        """Counts its steps in what only `get_extra_state` knows, and computes with the number."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.calls = mlp(3, inputs=36, seed=0), 0
+
+        def forward(self, images: Tensor) -> Tensor:
+            self.calls += self.training
+            return self.inner(images) * (1 + 0.3 * self.calls)
+
+        def get_extra_state(self) -> dict[str, int]:
+            return {"calls": self.calls}
+
+        def set_extra_state(self, state: dict[str, int]) -> None:
+            self.calls = state["calls"]
+
+    class Fading(nn.Module):
+        """A loss that changes with the number of its calls."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("calls", torch.zeros(()))
+
+        def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+            self.calls += 1
+            return nn.functional.cross_entropy(logits * (1 + 0.5 * self.calls), labels)
+
+    options: dict[str, Any] = {"epochs": 5, "lr": 0.01, "batch_size": 20}
+    file, whole, resumed = tmp_path / "run.pt", Counting(), Counting()
+    fit(whole, patches, loss=Fading(), **options)
+    with pytest.raises(KilledError):
+        fit(
+            Counting(), patches, loss=Fading(), checkpoint=file, on_epoch=killed_after(2), **options
+        )
+    fit(resumed, patches, loss=Fading(), checkpoint=file, **options)
+    assert resumed.calls == whole.calls == 15
+    pairs = zip(whole.parameters(), resumed.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
 def test_a_run_that_is_complete_is_not_trained_again(
     patches: LabelledImages, tmp_path: Path
 ) -> None:
@@ -154,6 +198,28 @@ class TestBadFiles:
 
     def test_of_other_data(self, patches: LabelledImages, file: Path) -> None:
         self.refused(patches.at(range(59)), file, "train is '60 images .*and now it is '59")
+
+    def test_of_another_activation(self, patches: LabelledImages, file: Path) -> None:
+        other = model()
+        other.features[2] = nn.Tanh()  # type: ignore[operator, union-attr, index]
+        self.refused(patches, file, "model is 'Sequential of .*and now", model=other)
+
+    def test_of_another_validation_set(self, patches: LabelledImages, file: Path) -> None:
+        self.refused(patches, file, "validation is 'none', and now", validation=patches)
+
+    def test_with_bits_turned(self, patches: LabelledImages, file: Path) -> None:
+        content = bytearray(file.read_bytes())
+        middle = len(content) // 3
+        for place in range(middle, middle + 200):  # more than the padding between two tensors
+            content[place] ^= 1
+        file.write_bytes(bytes(content))
+        self.refused(patches, file, "must be a whole file that fit wrote")
+
+    def test_without_an_optimiser(self, patches: LabelledImages, file: Path) -> None:
+        state = torch.load(file, weights_only=True)
+        del state["optimizer"]
+        torch.save(state, file)
+        self.refused(patches, file, "lacks optimizer")
 
     def test_of_another_version(self, patches: LabelledImages, file: Path) -> None:
         torch.save(torch.load(file, weights_only=True) | {"format": 0}, file)

@@ -22,11 +22,13 @@ from companion import (
     balanced_sampler,
     class_counts,
     fit,
+    freeze,
     linear,
     mlp,
     parameter_groups,
     replace_head,
     small_cnn,
+    unfreeze,
 )
 
 
@@ -676,6 +678,114 @@ class TestOtherPeoplesBatches:
         model = nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
         with pytest.raises(TypeError, match=r"'1.weight' is lazy and has none yet. Run a batch"):
             fit(model, patches, epochs=1, lr=0.01)
+
+
+class TestWhatStrangersDo:
+    """What people tried who had not read the code, each once wrong without a word."""
+
+    def test_loaders_that_number_classes_differently_are_refused(
+        self, patches: LabelledImages
+    ) -> None:
+        class Folder(TensorDataset):
+            def __init__(self, classes: list[str]) -> None:
+                super().__init__(patches.images, patches.labels.clamp(max=1))
+                self.classes = classes
+                self.class_to_idx = {name: index for index, name in enumerate(classes)}
+
+        train, shifted = (DataLoader(Folder(names), 20) for names in (["a", "b"], ["b", "c"]))
+        with pytest.raises(ValueError, match=r"must have one label map.*target_transform=LabelMap"):
+            fit(network(), train, validation=shifted, epochs=1, lr=0.01)
+        fit(network(), train, validation=DataLoader(Folder(["a", "b"]), 20), epochs=1, lr=0.01)
+
+    def test_nan_on_validation_is_no_answer(
+        self, patches: LabelledImages, snapshot: type[Any]
+    ) -> None:
+        images = patches.images.clone()
+        images[:8] = torch.nan
+        model = network()
+        before = snapshot(model)
+        with pytest.raises(NonFiniteLossError, match="some are NaN while all weights are finite"):
+            fit(model, patches, validation=(images, patches.labels), epochs=2, lr=0.01)
+        before.check()
+
+    @pytest.mark.parametrize("made_for", ["weights", "subset"])
+    def test_a_sampler_of_other_data_is_refused(
+        self, patches: LabelledImages, made_for: str
+    ) -> None:
+        sampler: Any = torch.utils.data.WeightedRandomSampler(torch.ones(12).tolist(), 12)
+        if made_for == "subset":
+            sampler = torch.utils.data.RandomSampler(range(12))
+        with pytest.raises(ValueError, match="made for 12 images and draws from 60"):
+            fit(network(), patches, epochs=1, lr=0.01, sampler=sampler)
+
+    def test_a_part_that_is_thawed_on_the_way_has_to_be_in_the_optimiser(
+        self, patches: LabelledImages
+    ) -> None:
+        model = freeze(network(), keep=["head"])
+
+        def thaw(run: TrainingRun) -> None:
+            unfreeze(model)
+
+        with pytest.raises(ValueError, match=r"it lacks 'features\.1\.weight'"):
+            fit(model, patches, epochs=3, lr=0.01, on_epoch=thaw)
+
+    @pytest.mark.parametrize(
+        ("options", "error", "message"),
+        [
+            ({"loss": nn.CrossEntropyLoss(reduction="sum")}, ValueError, "reduction='sum'"),
+            (
+                {"loss": nn.CrossEntropyLoss(weight=torch.ones(3)), "accumulate": 2},
+                ValueError,
+                "own sum of weights. Use WeightedLoss",
+            ),
+            ({"labels": "y"}, ValueError, "labels would be ignored"),
+            ({"checkpoint": "missing/run.pt"}, FileNotFoundError, "Make missing first"),
+            ({"checkpoint": "."}, IsADirectoryError, "Name a file in it"),
+            ({"on_epoch": 5}, TypeError, "called with the run after each epoch; received 5"),
+            ({"seed": None}, TypeError, "a seed must be a whole number; received None"),
+            ({"schedule": lambda step, total: None}, TypeError, "at step 0 of 1 it did not"),
+            ({"sampler": torch.ones(60, dtype=torch.uint8)}, TypeError, "look like a mask"),
+        ],
+        ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+    )
+    def test_refused_before_the_first_step(
+        self,
+        patches: LabelledImages,
+        snapshot: type[Any],
+        options: Any,
+        error: type[Exception],
+        message: str,
+    ) -> None:
+        model = network()
+        before = snapshot(model, patches)
+        with pytest.raises(error, match=message):
+            fit(model, patches, epochs=1, lr=0.01, **options)
+        before.check()
+
+    def test_a_loss_with_parameters_learns_or_is_refused(self, patches: LabelledImages) -> None:
+        class Tempered(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.scale = nn.Parameter(torch.ones(()))
+
+            def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+                return F.cross_entropy(logits * self.scale, labels)
+
+        loss = Tempered()
+        with pytest.raises(ValueError, match=r"learns where the optimiser holds them"):
+            fit(network(), patches, epochs=1, lr=0.01, loss=loss)
+        fit(
+            network(), patches, epochs=1, lr=0.01, loss=loss,
+            optimizer=lambda p, lr: SGD([*p, *loss.parameters()], lr=lr),
+        )  # fmt: skip
+        assert loss.scale.item() != 1.0
+        assert loss.scale.grad is None
+
+    def test_numpys_seeds_and_batch_sizes_are_numbers(self, patches: LabelledImages) -> None:
+        first, second = network(), network()
+        fit(first, patches, epochs=1, lr=0.01, seed=np.int64(3), batch_size=np.int64(20))  # type: ignore[arg-type]
+        fit(second, patches, epochs=1, lr=0.01, seed=3, batch_size=20)
+        assert same_weights(first, second)
 
 
 def test_a_run_that_diverges_keeps_what_was_good(patches: LabelledImages) -> None:
