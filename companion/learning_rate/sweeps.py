@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -13,10 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from companion.datasets import LabelledImages
-from companion.evaluation import mean_interval
-from companion.inputs import arrays_equal
+from companion.evaluation import mean_interval, predict
+from companion.inputs import IGNORE_INDEX, arrays_equal, distinct
 from companion.learning_rate.figures import logarithmic_axes, mark
 from companion.replicas import fit_replicas
+from companion.states import own_randomness
+from companion.training import NonFiniteLossError, check_data, fit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,20 +97,22 @@ class Sweep:
 
 def sweep(
     build: Callable[[int], nn.Module],
-    train: LabelledImages,
-    validation: LabelledImages,
+    train: Any,
+    validation: Any,
     *,
     lrs: Iterable[float],
     seeds: Iterable[int],
     **options: Any,
 ) -> Sweep:
-    """Train a network for each rate and seed with `fit_replicas`; return their accuracies.
+    """Train a network for each rate and seed; return their accuracies on validation.
 
-    `options` are those of `fit_replicas`: epochs, optimizer, schedule, batch_size, … Accuracy is
-    that of the last epoch: choosing the best would favour rates that are unstable.
+    Two `LabelledImages` are trained on by `fit_replicas`, all networks at once; pairs of tensors
+    and loaders by `fit`, one network after the other. `options` are theirs: epochs, optimizer,
+    schedule, batch_size, … Accuracy is that of the last epoch: choosing the best would favour
+    rates that are unstable.
 
     Raises `ValueError` for rates that are not positive, finite and ascending, and the errors of
-    `fit_replicas`.
+    `fit_replicas` or `fit`.
 
     >>> from companion import digits, mlp
     >>> parts = digits().split([0.7, 0.3], seed=0)
@@ -117,6 +122,8 @@ def sweep(
     (0.01, torch.Size([2, 3]))
     """
     rates = ascending_rates(lrs)
+    if not (isinstance(train, LabelledImages) and isinstance(validation, LabelledImages)):
+        return _one_by_one(build, train, validation, rates, seeds, options)
     trained = fit_replicas(build, train, lrs=rates, seeds=seeds, **options)
     reached = trained.accuracy(validation)
     chance = 1 / len(train.classes)
@@ -127,6 +134,38 @@ def sweep(
         trained.train_loss[:, :, -1].where(~trained.diverged, torch.nan),
         trained.diverged,
     )
+
+
+def _one_by_one(
+    build: Callable[[int], nn.Module],
+    train: Any,
+    validation: Any,
+    rates: list[float],
+    seeds: Iterable[int],
+    options: dict[str, Any],
+) -> Sweep:
+    inputs, asked = options.get("inputs"), options.get("labels")
+    check_data(train, validation, selectors={"inputs": inputs, "labels": asked})
+    names = distinct(seeds, "seed", "range(5)")
+    accuracy = torch.full((len(rates), len(names)), torch.nan, dtype=torch.float64)
+    losses, classes = accuracy.clone(), 0
+    for row, lr in enumerate(rates):
+        for column, seed in enumerate(names):
+            with own_randomness(seed):
+                model = build(seed)
+            with contextlib.suppress(NonFiniteLossError):
+                history = fit(model, train, lr=lr, seed=seed, **options)
+                logits, labels = predict(
+                    model, validation, inputs=inputs, labels=asked, with_labels=True
+                )
+                right = (logits.argmax(1) == labels)[labels != IGNORE_INDEX]
+                accuracy[row, column] = right.double().mean()
+                losses[row, column] = history.epochs[-1].train_loss
+                classes = logits.shape[1]
+    diverged = losses.isnan()
+    # Where all have diverged, nobody has said how many classes there are.
+    chance = 1 / classes if classes else 0.0
+    return Sweep(tuple(rates), tuple(names), accuracy.nan_to_num(nan=chance), losses, diverged)
 
 
 def ascending_rates(lrs: Iterable[float]) -> list[float]:

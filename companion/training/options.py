@@ -87,7 +87,7 @@ class Options:
     @property
     def rows(self) -> int:
         """The number of images in a batch of what is held as tensors."""
-        return self.batch_size or 128
+        return int(self.batch_size or 128)
 
     def batches_of(self, train: Any) -> int:
         """Return the number of batches in an epoch."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from companion import LabelledImages, Sweep, fit, mlp, predict, sweep
+from companion import LabelledImages, Sweep, evaluate, fit, mlp, predict, sweep
 
 RATES = (1e-3, 1e-2, 1e-1)
 
@@ -150,3 +150,29 @@ class TestPlateau:
         assert found.plateau(0.125) == (4, 8)  # a mean just at the margin belongs to it
         assert found.plateau(0.25) == (2, 8)
         assert found.plateau(0.5) == (1, 8)
+
+
+@pytest.mark.parametrize("form", ["pair", "loader", "dictionaries"])
+def test_other_peoples_data_are_swept_one_network_after_the_other(
+    patches: LabelledImages, form: str
+) -> None:
+    rows = [patches.batch(torch.arange(60)[at : at + 20]) for at in (0, 20, 40)]
+    data: Any = {
+        "pair": (patches.images, patches.labels),
+        "loader": torch.utils.data.DataLoader(patches, 20),
+        "dictionaries": [{"image": x, "label": y} for x, y in rows],
+    }[form]
+
+    def build(seed: int) -> torch.nn.Module:
+        return mlp(3, inputs=36, hidden=(8,), seed=seed)
+
+    options: dict[str, Any] = {"epochs": 3, "optimizer": "sgd"}
+    options |= {"batch_size": 20} if form == "pair" else {}
+    found = sweep(build, data, data, lrs=[1e-6, 0.02, 1e30], seeds=[3, 4], **options)
+    for column, seed in enumerate([3, 4]):
+        model = build(seed)
+        fit(model, data, lr=0.02, seed=seed, **options)
+        accuracy = evaluate(model, patches).accuracy
+        assert found.accuracy[1, column].item() == pytest.approx(accuracy)
+    assert found.diverged.tolist() == [[False, False], [False, False], [True, True]]
+    assert found.accuracy[2].tolist() == pytest.approx([1 / 3, 1 / 3])
