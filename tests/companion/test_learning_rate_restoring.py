@@ -256,19 +256,6 @@ def test_a_rate_that_is_shared_and_held_stays(patches: LabelledImages) -> None:
     assert optimiser.param_groups[0]["lr"] is rate
 
 
-def test_gradients_of_what_the_optimiser_does_not_hold_do_not_pile_up(
-    patches: LabelledImages,
-) -> None:
-    model = make_model()
-    F.cross_entropy(model(patches.images), patches.labels).backward()
-    body = model.get_parameter("features.0.weight")
-    gradient, values = body.grad, body.grad.clone()
-    optimiser = SGD(model.head.parameters(), lr=0.1)
-    range_test(model, patches, optimizer=optimiser, seeds=[0], **FEW)
-    assert body.grad is gradient
-    assert torch.equal(body.grad, values)
-
-
 def test_what_else_the_optimiser_holds_is_restored_too(patches: LabelledImages) -> None:
     model, scale = make_model(), nn.Parameter(torch.ones(()))
     optimiser = AdamW([*model.parameters(), scale], lr=0.01)
