@@ -46,20 +46,33 @@ class RandomStream:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the states, readable with `torch.load(weights_only=True)`."""
-        return dict(self._states)
+        version, numbers, gauss = self._states["python"]
+        name, keys, position, has_gauss, cached = self._states["numpy"]
+        return self._states | {
+            "python": [version, torch.tensor(numbers, dtype=torch.int64), gauss],
+            "numpy": [
+                name,
+                torch.from_numpy(np.array(keys, np.int64)),
+                position,
+                has_gauss,
+                cached,
+            ],
+        }
 
     def load_state_dict(self, stored: dict[str, Any]) -> None:
         """Go on where the stored stream stood; of another kind of device, the GPU's is left out."""
+        version, numbers, gauss = stored["python"]
+        name, keys, *rest = stored["numpy"]
         self._states = self._states | stored
+        self._states["python"] = (version, tuple(numbers.tolist()), gauss)
+        self._states["numpy"] = (name, keys.numpy().astype(np.uint32), *rest)
 
 
 def _global_states(device: torch.device) -> dict[str, Any]:
-    version, numbers, gauss = random.getstate()
-    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     states: dict[str, Any] = {
         "torch": torch.get_rng_state(),
-        "python": [version, torch.tensor(numbers, dtype=torch.int64), gauss],
-        "numpy": [name, torch.from_numpy(np.array(keys, np.int64)), position, has_gauss, cached],
+        "python": random.getstate(),
+        "numpy": np.random.get_state(legacy=True),
     }
     if device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(device)
@@ -68,9 +81,7 @@ def _global_states(device: torch.device) -> dict[str, Any]:
 
 def _set_global_states(states: dict[str, Any], device: torch.device) -> None:
     torch.set_rng_state(states["torch"])
-    version, numbers, gauss = states["python"]
-    random.setstate((version, tuple(numbers.tolist()), gauss))
-    name, keys, *rest = states["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+    random.setstate(states["python"])
+    np.random.set_state(states["numpy"])
     if device.type == "cuda" and "cuda" in states:
         torch.cuda.set_rng_state(states["cuda"], device)
