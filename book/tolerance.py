@@ -10,6 +10,8 @@ another processor adds in another order, and small changes grow while a network 
 - a **claim** may lose half of its margin, the way that it has to its bound;
 - any other **number** with a decimal point or an exponent, by 0.02.
 
+``84 %`` and ``84 ± 2 points`` are 0.84 and 0.84 ± 0.02 in other units, and measured too.
+
 A cell's ``tolerance`` is for numbers that are known less well than their half width says, or that
 have none: a number or a mean of that cell may move by so much.
 
@@ -36,7 +38,8 @@ _NUMBER = re.compile(
         (?P<digits>\d+\.\d*|\.\d+|\d+|nan\b|inf\b)
         (?P<exponent>[eE][-+]?\d+)?
         (?![\d]|\.\d)                       # not the beginning of a version such as 2.6.1
-        (?:(?=(?P<percent>\s?%))|)         # a percentage, whose sign is a word to be compared
+        # a share in per cent or points, whose sign is a word to be compared
+        (?:(?=(?P<hundredths>(?:\ ±\ \d+(?:\.\d+)?)?(?:\s?%|\ points?\b)))|)
         """,
     re.VERBOSE,
 )
@@ -93,11 +96,11 @@ def numbers(text: str) -> list[Number]:
 def _read(match: re.Match[str]) -> Number:
     sign, digits = match["sign"].replace("\u2212", "-"), match["digits"]
     written = sign + digits + (match["exponent"] or "")
-    measured = "." in digits or match["exponent"] is not None
+    measured = bool("." in digits or match["exponent"] or match["hundredths"])
     decimals = len(digits.partition(".")[2])
     place = 10.0 ** (int((match["exponent"] or "e0")[1:]) - decimals)
-    # 84.0 % is the rate 0.84 in other units, so its tolerance is in these units too.
-    scale = 100.0 if match["percent"] else 1.0
+    # 84 % is the rate 0.84 in other units, so its tolerance is in these units too.
+    scale = 100.0 if match["hundredths"] else 1.0
     return Number(match[0], float(written), measured, scale, place, *match.span())
 
 

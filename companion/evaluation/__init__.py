@@ -4,7 +4,13 @@ Imports `inputs`, `states`, `labels`, and nothing above them.
 """
 
 from companion.evaluation.heat_maps import draw_shares
-from companion.evaluation.intervals import Interval, mean_interval, paired_difference
+from companion.evaluation.intervals import (
+    Interval,
+    crossed_interval,
+    mean_interval,
+    paired_difference,
+    paired_ratio,
+)
 from companion.evaluation.naming import label_map_of
 from companion.evaluation.prediction import predict
 from companion.evaluation.reports import Report
@@ -15,11 +21,13 @@ __all__ = [
     "Interval",
     "Report",
     "Rescue",
+    "crossed_interval",
     "draw_shares",
     "evaluate",
     "label_map_of",
     "mean_interval",
     "paired_difference",
+    "paired_ratio",
     "permutation_rescue",
     "predict",
     "report",

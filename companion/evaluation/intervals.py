@@ -58,11 +58,9 @@ def mean_interval(
             f"an interval needs finite values; received {numbers.tolist()}. Find out which run "
             "failed before averaging."
         )
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie between 0 and 1; received {confidence}. Use 0.95.")
     mean, runs = numbers.mean().item(), len(numbers)
     error = numbers.std().item() / math.sqrt(runs)
-    half = error * float(stats.t.ppf((1 + confidence) / 2, runs - 1))
+    half = error * float(stats.t.ppf((1 + _checked(confidence)) / 2, runs - 1))
     return Interval(mean, mean - half, mean + half, runs)
 
 
@@ -80,6 +78,99 @@ def paired_difference(
     >>> paired_difference([0.9, 0.8, 0.7], np.array([0.8, 0.7, 0.61])).excludes_zero
     True
     """
+    one, other = _pairs(first, second)
+    return mean_interval(one - other, confidence=confidence)
+
+
+def paired_ratio(
+    first: Iterable[float] | Tensor | np.ndarray,
+    second: Iterable[float] | Tensor | np.ndarray,
+    *,
+    confidence: float = 0.95,
+) -> Interval:
+    """Return the interval of `first / second`, run by run: what is left of a healthy score.
+
+    Both may be sequences, arrays or tensors, each of its kind; pairs share a seed. Raises
+    `ValueError` for shapes that differ and for zeros in `second`, and the errors of
+    `mean_interval`.
+
+    >>> print(paired_ratio([0.4, 0.44, 0.38], [0.8, 0.88, 0.76]))
+    0.500 ± 0.000
+    """
+    one, other = _pairs(first, second)
+    if bool((other == 0).any()):
+        raise ValueError(
+            f"a ratio needs a second value that is not 0; received {other.tolist()}. State the "
+            "difference instead: paired_difference."
+        )
+    return mean_interval(one / other, confidence=confidence)
+
+
+def crossed_interval(
+    outcomes: Iterable[Iterable[float]] | Iterable[Tensor] | Tensor | np.ndarray,
+    baseline: Iterable[Iterable[float]] | Iterable[Tensor] | Tensor | np.ndarray | None = None,
+    *,
+    confidence: float = 0.95,
+) -> Interval:
+    """Return a mean over runs and test images with the interval that both of them leave open.
+
+    `outcomes` holds a row for each run and a column for each image of one test set, such as
+    `[report.correct for report in reports]`; with a `baseline` of the same shape the mean is of
+    the difference, run by run and image by image. An interval over seeds alone speaks of these
+    very images; this one of others drawn like them as well. The error is the root of the sum of
+    both variances, those of the rows' means and of the columns' means, which is a little too wide
+    rather than too narrow (Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 1,
+    2007), with the degrees of freedom of Satterthwaite. It takes images to be drawn independently.
+
+    Raises `ValueError` for fewer than two rows or columns, shapes that differ, and values that
+    are not finite; `TypeError` for what are no numbers.
+
+    >>> hits = [[1, 1, 0, 1], [1, 1, 0, 0], [1, 0, 0, 1]]
+    >>> print(mean_interval([0.75, 0.5, 0.5]), "over runs;", crossed_interval(hits), "over both")
+    0.583 ± 0.359 over runs; 0.583 ± 0.658 over both
+    """
+    table = _table(outcomes)
+    if baseline is not None:
+        other = _table(baseline)
+        if other.shape != table.shape:
+            raise ValueError(
+                "outcomes and baseline must be of the same runs and images; received shapes "
+                f"{tuple(table.shape)} and {tuple(other.shape)}. Use the same seeds and test set."
+            )
+        table = table - other
+    if not bool(torch.isfinite(table).all()):
+        raise ValueError("an interval needs finite values; received some that are not.")
+    sources = [(table.mean(1 - along).var() / table.shape[along]).item() for along in (0, 1)]
+    error = math.sqrt(sum(sources))
+    # Satterthwaite: a sum of variances is known as well as its parts, weighted by their squares.
+    doubt = sum(v**2 / (count - 1) for v, count in zip(sources, table.shape, strict=True))
+    freedom = sum(sources) ** 2 / doubt if doubt else 1.0
+    half = error * float(stats.t.ppf((1 + _checked(confidence)) / 2, freedom))
+    mean = table.mean().item()
+    return Interval(mean, mean - half, mean + half, len(table))
+
+
+def _table(rows: Iterable[Iterable[float]] | Iterable[Tensor] | Tensor | np.ndarray) -> Tensor:
+    if not isinstance(rows, Tensor | np.ndarray):
+        listed = [_numbers(row) for row in rows]
+        if len({tuple(row.shape) for row in listed}) > 1:
+            raise ValueError(
+                "every run must have the same images; received rows of the lengths "
+                f"{sorted({len(row) for row in listed})}. Report on one test set."
+            )
+        rows = torch.stack(listed) if listed else torch.empty(0, 0)
+    table = _numbers(rows)
+    if table.dim() != 2 or min(table.shape) < 2:
+        raise ValueError(
+            "outcomes must be (runs, images), at least two of each; received shape "
+            f"{tuple(table.shape)}. For one number a run, use mean_interval."
+        )
+    return table
+
+
+def _pairs(
+    first: Iterable[float] | Tensor | np.ndarray, second: Iterable[float] | Tensor | np.ndarray
+) -> tuple[Tensor, Tensor]:
     one, other = _numbers(first), _numbers(second)
     if one.shape != other.shape:
         shapes = [len(each) if each.dim() == 1 else tuple(each.shape) for each in (one, other)]
@@ -87,7 +178,13 @@ def paired_difference(
             f"paired runs must be as many on both sides; received {shapes[0]} and {shapes[1]}. "
             "Use the same seeds for both."
         )
-    return mean_interval(one - other, confidence=confidence)
+    return one, other
+
+
+def _checked(confidence: float) -> float:
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie between 0 and 1; received {confidence}. Use 0.95.")
+    return confidence
 
 
 def _numbers(values: Iterable[float] | Tensor | np.ndarray) -> Tensor:

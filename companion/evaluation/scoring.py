@@ -222,4 +222,5 @@ def _counted(
         predicted=head.decode(answers),
         classes=own.classes,
         head_classes=head.classes,
+        correct=right.bool(),
     )

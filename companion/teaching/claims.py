@@ -1,50 +1,123 @@
-"""Claims: statements with a bound, checked where they are made."""
+"""Claims and checks: statements with a bound, held to it where they are made."""
 
 from __future__ import annotations
 
 import math
 import os
 import re
-from typing import Any
+from typing import NamedTuple
 
 from companion.evaluation import Interval
 
 NUMBER = r"[-+]?(?:\d+(?:\.\d+)?(?:e[-+]?\d+)?|inf|nan)"
 LINE = re.compile(
-    rf"^(?:holds|fails|differs) +.*: (?P<value>{NUMBER})"
-    rf"(?: \[(?P<low>{NUMBER}), (?P<high>{NUMBER})\])?, "
-    rf"(?:at least (?P<least>{NUMBER})|at most (?P<most>{NUMBER})"
-    rf"|between (?P<from>{NUMBER}) and (?P<to>{NUMBER})|within ±(?P<within>{NUMBER}))$"
+    rf"^(?P<verdict>holds|fails|differs|checked|broken|unmet) +(?P<statement>.*)"
+    rf": (?P<value>{NUMBER})(?: \[(?P<low>{NUMBER}), (?P<high>{NUMBER})\])?, "
+    rf"(?P<bound>at least (?P<least>{NUMBER})|at most (?P<most>{NUMBER})"
+    rf"|between (?P<from>{NUMBER}) and (?P<to>{NUMBER})|within ±(?P<within>{NUMBER}))"
+    r"(?: \((?P<why>.+)\))?$"
 )
+CLAIM_WORDS = ("holds", "fails", "differs")
+CHECK_WORDS = ("checked", "broken", "unmet")
+FEWEST_RUNS = 5
 
 
 class BrokenClaimError(AssertionError):
     """A statement of the book that the run contradicts."""
 
 
+class ClaimLine(NamedTuple):
+    """What the printed line of a claim or a check says."""
+
+    verdict: str
+    statement: str
+    value: float
+    low: float
+    high: float
+    lowest: float
+    highest: float
+    bound: str
+    why: str | None
+
+    @property
+    def is_claim(self) -> bool:
+        """Whether it is a finding, and not a check."""
+        return self.verdict in CLAIM_WORDS
+
+    @property
+    def margin(self) -> float:
+        """How far the nearer end keeps from its bound, negative where it breaks it."""
+        return round(min(self.low - self.lowest, self.highest - self.high), 12)
+
+
 def claim(
+    statement: str,
+    measured: Interval,
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    within: float | None = None,
+    why: str | None = None,
+) -> None:
+    """State a finding: print one line with verdict, interval and bound; raise where it is broken.
+
+    `measured` is an interval over five runs or more, all of which has to keep the bound. Give
+    `at_least`, `at_most`, both (a band), or `within`, a distance from zero: the smallest effect
+    that would matter, and `why` it is that where a reader would ask. On the reader's own data
+    (`COMPANION_DATA`) a broken bound is reported as "differs" and not raised.
+
+    Raises `BrokenClaimError`; `TypeError` for a number without an interval, which is a `check`;
+    `ValueError` for fewer than five runs, no bound, `within` next to another, and for a statement
+    that is no sentence of its own, on one line.
+
+    >>> from companion import mean_interval
+    >>> gains = mean_interval([0.2, 0.3, 0.25, 0.22, 0.28])
+    >>> claim("The gain is real", gains, at_least=0.1, why="half of what was lost")
+    holds  The gain is real: 0.2500 [0.1988, 0.3012], at least 0.1 (half of what was lost)
+    """
+    if not isinstance(measured, Interval):
+        raise TypeError(
+            "a claim is a finding over runs: measured must be an Interval, of mean_interval or "
+            f"paired_difference; received {measured!r}. A control, an identity or a theorem is a "
+            "check(...)."
+        )
+    if measured.runs < FEWEST_RUNS:
+        raise ValueError(
+            f"a claim needs {FEWEST_RUNS} runs or more; received an interval over "
+            f"{measured.runs}. Repeat the experiment with other seeds."
+        )
+    _state(CLAIM_WORDS, statement, measured, (at_least, at_most, within), why)
+
+
+def check(
     statement: str,
     measured: float | Interval,
     *,
     at_least: float | None = None,
     at_most: float | None = None,
     within: float | None = None,
+    why: str | None = None,
 ) -> None:
-    """Print one line: verdict, statement, measured value, bound; raise where the bound is broken.
+    """Check what is no finding: an identity, a theorem, a control; print one line, or raise.
 
-    Give `at_least`, `at_most`, both (a band), or `within`, a distance from zero. For an
-    `Interval` the whole interval must keep the bound, so that the claim is no coin toss. On the
-    reader's own data (`COMPANION_DATA`) a broken bound is reported as "differs" and not raised.
+    As `claim`, for a number as well as for an interval over any number of runs. Checks are not
+    counted among the book's findings.
 
-    Raises `BrokenClaimError`, and `ValueError` for no bound, or `within` next to another.
-
-    >>> claim("Two and two is four", 2 + 2 - 4, within=1e-6)
-    holds  Two and two is four: 0.0000, within ±1e-06
-    >>> from companion import mean_interval
-    >>> claim("The gain is real", mean_interval([0.2, 0.3, 0.25]), at_least=0.1)
-    holds  The gain is real: 0.2500 [0.1258, 0.3742], at least 0.1
+    >>> check("Two and two is four", 2 + 2 - 4, within=1e-6)
+    checked  Two and two is four: 0.0000, within ±1e-06
     """
-    low_bound, high_bound, bound = _bounds(at_least, at_most, within)
+    _state(CHECK_WORDS, statement, measured, (at_least, at_most, within), why)
+
+
+def _state(
+    words: tuple[str, str, str],
+    statement: str,
+    measured: float | Interval,
+    bounds: tuple[float | None, float | None, float | None],
+    why: str | None,
+) -> None:
+    low_bound, high_bound, bound = _bounds(*bounds)
+    _check_sentence(statement, why)
     if isinstance(measured, Interval):
         low, high = measured.low, measured.high
         shown = f"{measured.mean:.4f} [{low:.4f}, {high:.4f}]"
@@ -53,11 +126,26 @@ def claim(
         shown = f"{low:.4f}"
     kept = low_bound <= low and high <= high_bound
     own_data = bool(os.environ.get("COMPANION_DATA"))
-    verdict = "holds" if kept else "differs" if own_data else "fails"
-    line = f"{verdict}  {statement}: {shown}, {bound}"
-    if verdict == "fails":
+    verdict = words[0] if kept else words[2] if own_data else words[1]
+    line = f"{verdict}  {statement}: {shown}, {bound}" + (f" ({why})" if why else "")
+    if verdict == words[1]:
         raise BrokenClaimError(line)
     print(line)
+
+
+def _check_sentence(statement: str, why: str | None) -> None:
+    """Refuse what would not stand alone on its card."""
+    lines = (statement + (why or "")).splitlines()
+    if len(lines) != 1 or not statement[:1].strip() or statement[0].islower():
+        raise ValueError(
+            "a statement is one sentence on one line, and begins with a capital, as it stands "
+            f"alone on its card; received {statement!r}. Write it out."
+        )
+    if statement.rstrip()[-1] in ".,;:":
+        raise ValueError(
+            f"a statement is followed by what was measured; received {statement!r}. Leave the "
+            "mark at its end out."
+        )
 
 
 def _bounds(
@@ -77,50 +165,44 @@ def _bounds(
     raise ValueError("a claim needs a bound; received none. Pass at_least, at_most or within.")
 
 
-def margin(line: str) -> float | None:
-    """Return how far a printed claim keeps from its bound, negative where it breaks it.
+def read_line(line: str) -> ClaimLine | None:
+    """Return what a printed line says, None where it is of no claim and no check.
 
-    None where the line is no claim.
-
-    >>> margin("holds  The gain is real: 0.2500 [0.1258, 0.3742], at least 0.1")
-    0.0258
-    >>> margin("an ordinary line") is None
+    >>> found = read_line("holds  The gain is real: 0.2500 [0.1258, 0.3742], at least 0.1")
+    >>> found.statement, found.low, found.margin
+    ('The gain is real', 0.1258, 0.0258)
+    >>> read_line("an ordinary line") is None
     True
     """
     found = LINE.match(line)
     if found is None:
         return None
-    part = {name: float(text) for name, text in found.groupdict().items() if text is not None}
-    low, high = part.get("low", part["value"]), part.get("high", part["value"])
-    if "within" in part:
-        part |= {"from": -part["within"], "to": part["within"]}
-    above = low - part.get("least", part.get("from", -math.inf))
-    below = part.get("most", part.get("to", math.inf)) - high
-    return round(min(above, below), 12)
+    said = found.groupdict()
+    number = {
+        name: float(said[name])
+        for name in ("value", "low", "high", "least", "most", "from", "to", "within")
+        if said[name] is not None
+    }
+    if "within" in number:
+        number |= {"from": -number["within"], "to": number["within"]}
+    return ClaimLine(
+        verdict=said["verdict"],
+        statement=said["statement"],
+        value=number["value"],
+        low=number.get("low", number["value"]),
+        high=number.get("high", number["value"]),
+        lowest=number.get("least", number.get("from", -math.inf)),
+        highest=number.get("most", number.get("to", math.inf)),
+        bound=said["bound"],
+        why=said["why"],
+    )
 
 
-def glue_number(name: str, value: float, *, places: int = 2) -> None:
-    """Store a number, rounded, for the prose to show with the glue role; shows nothing here.
+def margin(line: str) -> float | None:
+    """Return how far a printed claim or check keeps from its bound, None for other lines.
 
-    >>> glue_number("ceiling", 0.2)  # doctest: +SKIP
+    >>> margin("holds  The gain is real: 0.2500 [0.1258, 0.3742], at least 0.1")
+    0.0258
     """
-    _glue(name, f"{value:.{places}f}")
-
-
-def glue_interval(name: str, interval: Interval, *, places: int = 2) -> None:
-    """Store an interval as "mean ± half width" for the prose; shows nothing here.
-
-    A half width that rounds to nothing gets as many places as its first digit needs, and the
-    mean with it; one below 1e-12 is rounding, and stays 0.
-
-    >>> glue_interval("gain", mean_interval([0.2, 0.3, 0.25]))  # doctest: +SKIP
-    """
-    if 1e-12 < interval.margin < 10 ** -(places + 1) * 5:
-        places = min(6, -math.floor(math.log10(interval.margin)))
-    _glue(name, f"{interval.mean:.{places}f} ± {interval.margin:.{places}f}")
-
-
-def _glue(name: str, text: Any) -> None:
-    from myst_nb import glue  # only the book needs it
-
-    glue(name, text, display=False)
+    found = read_line(line)
+    return None if found is None else found.margin
