@@ -21,8 +21,9 @@ class Report:
     Shares lie in 0 … 1 and are NaN where there is nothing to count. `recall` has the classes
     that occur in the data; `confusion` counts images, (classes of the data, classes of the head),
     in the orders of `classes` and `head_classes`; `candidates` are the classes among which the
-    argmax was taken; `predicted` has a name for every image and `correct` whether it is the right
-    one, in order. Images without a label (−100) are in `predicted` alone. Reports are equal where all their numbers are.
+    argmax was taken; `predicted` has a name for every image and `correct` whether it is the
+    right one, in order. Images without a label (−100) are in `predicted` alone. Reports are equal
+    where all their numbers are.
     """
 
     accuracy: float
