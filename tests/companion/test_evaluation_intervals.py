@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,7 +9,13 @@ import pytest
 import torch
 from scipy import stats
 
-from companion import Interval, mean_interval, paired_difference
+from companion import (
+    Interval,
+    crossed_interval,
+    mean_interval,
+    paired_difference,
+    paired_ratio,
+)
 
 FIRST = [0.81, 0.84, 0.79, 0.86, 0.80]
 SECOND = [0.78, 0.83, 0.77, 0.80, 0.81]
@@ -112,3 +119,74 @@ def test_what_are_no_numbers_is_refused(values: Any) -> None:
 def test_pairs_must_be_complete() -> None:
     with pytest.raises(ValueError, match=r"received 5 and 2\. Use the same seeds"):
         paired_difference(FIRST, SECOND[:2])
+
+
+class TestPairedRatio:
+    def test_it_is_the_mean_of_the_ratios(self) -> None:
+        found = paired_ratio([0.2, 0.9], np.array([0.4, 0.6]))
+        assert found == mean_interval([0.5, 1.5])
+
+    @pytest.mark.parametrize(
+        ("second", "message"),
+        [([0.5, 0.0], "not 0; .*paired_difference"), ([0.5], "as many on both sides")],
+    )
+    def test_what_has_no_ratio_is_refused(self, second: list[float], message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            paired_ratio([0.1, 0.2], second)
+
+
+class TestCrossedInterval:
+    @staticmethod
+    def outcomes(runs: int, images: int, seed: int) -> torch.Tensor:
+        """Hits that depend on the run and on the image."""
+        generator = torch.Generator().manual_seed(seed)
+        run = 0.5 * torch.randn(runs, 1, generator=generator)
+        image = torch.randn(1, images, generator=generator)
+        return (torch.randn(runs, images, generator=generator) + run + image > 0).double()
+
+    def test_without_differences_between_images_it_is_the_interval_over_runs(self) -> None:
+        over_runs = torch.tensor([0.2, 0.4, 0.3])
+        found = crossed_interval(over_runs[:, None].expand(3, 50))
+        wanted = mean_interval(over_runs)
+        assert [found.mean, found.low, found.high] == pytest.approx(
+            [wanted.mean, wanted.low, wanted.high]
+        )
+        assert found.runs == 3
+
+    def test_without_differences_between_runs_it_is_the_interval_over_images(self) -> None:
+        images = torch.arange(20.0)
+        found, wanted = crossed_interval(images.expand(4, 20)), mean_interval(images)
+        assert [found.low, found.high] == pytest.approx([wanted.low, wanted.high])
+
+    def test_it_is_wider_than_either(self) -> None:
+        hits = self.outcomes(6, 40, seed=0)
+        both = crossed_interval(hits).margin
+        assert both > mean_interval(hits.mean(1)).margin
+        assert both > mean_interval(hits.mean(0)).margin
+
+    def test_it_holds_the_true_mean_about_as_often_as_it_says(self) -> None:
+        found = [crossed_interval(self.outcomes(5, 60, seed)) for seed in range(400)]
+        covered = sum(each.low <= 0.5 <= each.high for each in found) / len(found)
+        assert 0.93 <= covered <= 0.995
+        over_runs = [mean_interval(self.outcomes(5, 60, seed).mean(1)) for seed in range(400)]
+        assert sum(each.low <= 0.5 <= each.high for each in over_runs) / 400 < covered
+
+    def test_a_baseline_is_subtracted_run_by_run_and_image_by_image(self) -> None:
+        first, second = self.outcomes(5, 30, seed=1), self.outcomes(5, 30, seed=2)
+        rows = [row.bool() for row in first]
+        assert crossed_interval(rows, second.numpy()) == crossed_interval(first - second)
+
+    @pytest.mark.parametrize(
+        ("outcomes", "baseline", "message"),
+        [
+            ([0.5, 0.6], None, r"received shape .*use mean_interval"),
+            ([[1, 0]], None, r"at least two of each; received shape \(1, 2\)"),
+            ([], None, r"at least two of each; received shape \(0, 0\)"),
+            ([[1, 0], [1]], None, r"same images; received rows of the lengths \[1, 2\]"),
+            ([[1, 0], [1, 1]], [[1, 0, 1], [1, 1, 1]], "same runs and images"),
+            ([[1, math.nan], [1, 1]], None, "finite values"),
+        ],
+    )
+    def test_what_is_no_table_is_refused(self, outcomes: Any, baseline: Any, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            crossed_interval(outcomes, baseline)

@@ -1,15 +1,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
-import myst_nb.ext.glue as myst_glue
 import pytest
-from IPython.core.formatters import DisplayFormatter
 
 from companion import Interval
-from companion.teaching import BrokenClaimError, claim, glue_interval, glue_number
-from companion.teaching.claims import margin
+from companion.teaching import BrokenClaimError, check, claim
+from companion.teaching.claims import margin, read_line
 
 HALF = Interval(0.5, 0.4, 0.6, 5)
 
@@ -69,8 +66,8 @@ class TestKept:
         room: float,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
-        claim("It is so", measured, **bounds)
-        assert capsys.readouterr() == (f"holds  It is so: {shown}\n", "")
+        check("It is so", measured, **bounds)
+        assert capsys.readouterr() == (f"checked  It is so: {shown}\n", "")
 
     def test_own_data_change_nothing(
         self,
@@ -82,13 +79,13 @@ class TestKept:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setenv("COMPANION_DATA", "digits")
-        claim("It is so", measured, **bounds)
-        assert capsys.readouterr().out == f"holds  It is so: {shown}\n"
+        check("It is so", measured, **bounds)
+        assert capsys.readouterr().out == f"checked  It is so: {shown}\n"
 
     def test_the_margin_is_read_from_the_line(
         self, measured: float | Interval, bounds: dict[str, float], shown: str, room: float
     ) -> None:
-        assert margin(f"holds  A ratio: so, it is: {shown}") == pytest.approx(room)
+        assert margin(f"checked  A ratio: so, it is: {shown}") == pytest.approx(room)
 
 
 @pytest.mark.parametrize(("measured", "bounds"), BROKEN)
@@ -99,8 +96,8 @@ class TestBroken:
         bounds: dict[str, float],
         capsys: pytest.CaptureFixture[str],
     ) -> None:
-        with pytest.raises(BrokenClaimError, match=r"^fails  It is so: \S+"):
-            claim("It is so", measured, **bounds)
+        with pytest.raises(BrokenClaimError, match=r"^broken  It is so: \S+"):
+            check("It is so", measured, **bounds)
         assert capsys.readouterr().out == ""
 
     def test_on_own_data_it_differs_and_is_told(
@@ -111,9 +108,9 @@ class TestBroken:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setenv("COMPANION_DATA", "digits")
-        claim("It is so", measured, **bounds)
+        check("It is so", measured, **bounds)
         line = capsys.readouterr().out.rstrip("\n")
-        assert line.startswith("differs  It is so: ")
+        assert line.startswith("unmet  It is so: ")
         room = margin(line)
         assert room is not None
         assert math.isnan(room) or room < 0
@@ -138,68 +135,78 @@ def test_other_lines_have_no_margin(line: str) -> None:
 )
 def test_bounds_must_be_one_kind(bounds: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        claim("It is so", 0.0, **bounds)
+        check("It is so", 0.0, **bounds)
+    with pytest.raises(ValueError, match=message):
+        claim("It is so", HALF, **bounds)
 
 
-class TestGlue:
-    @pytest.fixture
-    def shown(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, str], dict[str, Any]]]:
-        """What myst_nb hands to the notebook, without a running one."""
-        outputs: list[tuple[dict[str, str], dict[str, Any]]] = []
+class TestClaim:
+    """A claim is what a check is, of an interval over runs enough, and under words of its own."""
 
-        def display(data: dict[str, str], *, raw: bool, metadata: dict[str, Any]) -> None:
-            outputs.append((data, metadata))
+    def test_it_prints_a_line_of_its_own(self, capsys: pytest.CaptureFixture[str]) -> None:
+        claim("It is so", HALF, at_least=0.3)
+        assert capsys.readouterr() == (
+            "holds  It is so: 0.5000 [0.4000, 0.6000], at least 0.3\n",
+            "",
+        )
 
-        core = myst_glue.IPython.core.formatters
-        monkeypatch.setattr(core, "format_display_data", DisplayFormatter().format)
-        monkeypatch.setattr(myst_glue, "ipy_display", display)
-        return outputs
-
-    def check(self, shown: list[tuple[dict[str, str], dict[str, Any]]], expected: str) -> None:
-        [(data, metadata)] = shown
-        # The prefix hides the output from the page; only the prose shows it.
-        assert data == {"application/papermill.record/text/plain": repr(expected)}
-        assert metadata["scrapbook"]["name"] == "gain"
-
-    @pytest.mark.parametrize(
-        ("value", "options", "expected"),
-        [(0.8371, {}, "0.84"), (0.8371, {"places": 3}, "0.837"), (12, {"places": 0}, "12")],
-        ids=["two places", "three places", "whole"],
-    )
-    def test_a_number_is_rounded(
-        self,
-        shown: list[tuple[dict[str, str], dict[str, Any]]],
-        value: float,
-        options: dict[str, int],
-        expected: str,
+    def test_the_reason_for_its_bound_stands_at_the_end(
+        self, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        glue_number("gain", value, **options)
-        self.check(shown, expected)
+        claim("It is so", HALF, at_least=0.3, why="half (of it) is too little")
+        line = capsys.readouterr().out.strip()
+        assert line.endswith(", at least 0.3 (half (of it) is too little)")
+        found = read_line(line)
+        assert found is not None
+        assert (found.bound, found.why) == ("at least 0.3", "half (of it) is too little")
+        assert found.margin == pytest.approx(0.1)
 
-    @pytest.mark.parametrize(
-        ("mean", "half", "options", "expected"),
-        [
-            (0.8371, 0.0214, {}, "0.84 ± 0.02"),
-            (0.8371, 0.0214, {"places": 3}, "0.837 ± 0.021"),
-            (0.8371, 0.0051, {}, "0.84 ± 0.01"),
-            (0.8371, 0.0042, {}, "0.837 ± 0.004"),
-            (0.83714, 0.00042, {}, "0.8371 ± 0.0004"),
-            (0.5, 0.0, {}, "0.50 ± 0.00"),
-            (0.5, 1e-9, {}, "0.500000 ± 0.000000"),
-            (0.83048, 1e-16, {}, "0.83 ± 0.00"),
-        ],
-        ids=[
-            *("two", "three", "just two", "grows", "grows twice", "no width", "six at most"),
-            "rounding",
-        ],
-    )
-    def test_an_interval_has_places_enough_for_its_half_width(
-        self,
-        shown: list[tuple[dict[str, str], dict[str, Any]]],
-        mean: float,
-        half: float,
-        options: dict[str, int],
-        expected: str,
+    def test_broken_it_fails(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(BrokenClaimError, match=r"^fails  It is so: 0.5000 \["):
+            claim("It is so", HALF, at_least=0.45)
+        assert capsys.readouterr().out == ""
+
+    def test_on_own_data_it_differs(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        glue_interval("gain", Interval(mean, mean - half, mean + half, 5), **options)
-        self.check(shown, expected)
+        monkeypatch.setenv("COMPANION_DATA", "digits")
+        claim("It is so", HALF, at_least=0.45)
+        assert capsys.readouterr().out.startswith("differs  It is so: ")
+
+    @pytest.mark.parametrize("measured", [0.5, HALF.mean, math.nan, [0.5, 0.6], None])
+    def test_a_number_without_an_interval_is_refused(self, measured: object) -> None:
+        with pytest.raises(TypeError, match=r"must be an Interval.*; received .* is a check\("):
+            claim("It is so", measured, at_least=0.3)  # type: ignore[arg-type]
+
+    def test_fewer_than_five_runs_are_refused(self) -> None:
+        with pytest.raises(ValueError, match=r"needs 5 runs or more; .* over 4\. Repeat"):
+            claim("It is so", Interval(0.5, 0.4, 0.6, 4), at_least=0.3)
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("and so it is", "begins with a capital.*received 'and so it is'"),
+        ("", "begins with a capital"),
+        (" It is so", "begins with a capital"),
+        ("It is\nso", "one sentence on one line"),
+        ("It is so.", "Leave the mark at its end out"),
+        ("It is so: ", "Leave the mark at its end out"),
+    ],
+)
+def test_a_statement_is_a_sentence_of_its_own(statement: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        check(statement, 0.5, at_least=0.3)
+    with pytest.raises(ValueError, match=message):
+        claim(statement, HALF, at_least=0.3)
+
+
+def test_a_reason_stands_on_the_line() -> None:
+    with pytest.raises(ValueError, match="on one line"):
+        check("It is so", 0.5, at_least=0.3, why="a\nb")
+
+
+def test_claims_and_checks_are_told_apart() -> None:
+    words = ["holds", "fails", "differs", "checked", "broken", "unmet"]
+    lines = [read_line(f"{word}  It is so: 0.5, at least 0.1") for word in words]
+    assert [line.is_claim for line in lines if line] == [True] * 3 + [False] * 3
