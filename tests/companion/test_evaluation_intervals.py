@@ -158,11 +158,11 @@ class TestCrossedInterval:
         found, wanted = crossed_interval(images.expand(4, 20)), mean_interval(images)
         assert [found.low, found.high] == pytest.approx([wanted.low, wanted.high])
 
-    def test_it_is_wider_than_either(self) -> None:
+    def test_it_is_not_narrower_than_either(self) -> None:
         hits = self.outcomes(6, 40, seed=0)
         both = crossed_interval(hits).margin
-        assert both > mean_interval(hits.mean(1)).margin
-        assert both > mean_interval(hits.mean(0)).margin
+        assert both >= mean_interval(hits.mean(1)).margin
+        assert both >= mean_interval(hits.mean(0)).margin
 
     def test_it_holds_the_true_mean_about_as_often_as_it_says(self) -> None:
         found = [crossed_interval(self.outcomes(5, 60, seed)) for seed in range(400)]
