@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from companion.findings import Finding
 from companion.inputs import (
     BatchReader,
     HeldSet,
@@ -20,6 +21,7 @@ from companion.inputs import (
     plain,
     whole_number,
 )
+from companion.sampling import made_for_other_data
 
 
 class TensorPair:
@@ -104,6 +106,9 @@ def positions(count: int, sampler: Iterable[int] | None, order: torch.Generator)
             f"{tuple(rows.shape)}. Of a mask take mask.nonzero().flatten()."
         )
     rows = rows.to("cpu", torch.int64)
+    wrong = None if hasattr(sampler, "items") else made_for_other_data(sampler, count)
+    if wrong is not None:
+        raise ValueError(said_of_positions(wrong))
     made_for = getattr(sampler, "items", count)
     beyond = rows[(rows < 0) | (rows >= count)]
     if len(beyond) or made_for != count:
@@ -113,6 +118,14 @@ def positions(count: int, sampler: Iterable[int] | None, order: torch.Generator)
             f"{received}. Make it from train.labels; a Subset's dataset has its parent's labels."
         )
     return rows
+
+
+def said_of_positions(wrong: Finding) -> str:
+    """Return what is wrong with a sampler, and how to say that it is meant."""
+    return (
+        f"{wrong.seen}. {wrong.why} {wrong.remedy} Where its positions are meant as they are, pass "
+        "them themselves: sampler=list(sampler)."
+    )
 
 
 def epochs_for(data: Any, steps: int, *, batch_size: int | None = None) -> int:

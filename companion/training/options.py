@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from companion.evaluation import label_map_of
 from companion.inputs import BatchReader, HeldSet, Selector, dtype_of
+from companion.labels import LabelMap
 from companion.training.batching import count_batches, held, last_batch_size
 from companion.training.checks import (
     PRECISIONS,
@@ -83,6 +85,13 @@ class Options:
         check_sampling(held(train), self.sampler, self.loss)
         optimizer_factory(self.optimizer)
         scheduler_factory(self.schedule, 1)
+
+    @property
+    def names(self) -> LabelMap | None:
+        """What the labels of the validation set are called, as far as it says."""
+        # What is taken out of the batches may be called something else.
+        own = self.inputs is None and self.labels is None
+        return label_map_of(self.validation) if own else None
 
     @property
     def rows(self) -> int:

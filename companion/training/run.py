@@ -11,7 +11,6 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from companion.evaluation import label_map_of
 from companion.inputs import HeldSet, trainable_parameters
 from companion.states import (
     RandomStream,
@@ -169,7 +168,7 @@ class TrainingRun(Resumable):
     def _noted(self, trained: tuple[float, float, float], scores: Scores | None) -> Epoch:
         history, found = self.history, None
         if scores is not None:
-            found = monitored(self.options.monitor, scores, label_map_of(self.validation))
+            found = monitored(self.options.monitor, scores, self.options.names)
         best = history.epochs[history.best].monitored if len(history) else None
         improved = found is None or improves(self.options.monitor, found, best)
         if improved:

@@ -1,0 +1,99 @@
+"""Runs that would learn something else than was meant, and errors of other people's code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import (
+    ConcatDataset,
+    DataLoader,
+    Dataset,
+    TensorDataset,
+    WeightedRandomSampler,
+)
+
+from companion import LabelledImages, fit, fit_replicas, linear, mlp
+
+
+def network() -> nn.Sequential:
+    return mlp(3, inputs=36, hidden=(8,), seed=0)
+
+
+def fitted(data: Any, **options: Any) -> nn.Sequential:
+    model = network()
+    fit(model, data, **{"epochs": 1, "lr": 0.01, "progress": False} | options)
+    return model
+
+
+def same(first: nn.Module, second: nn.Module) -> bool:
+    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+class TestSamplersOfOtherData:
+    def test_class_weights_as_sample_weights(
+        self, patches: LabelledImages, snapshot: type[Any]
+    ) -> None:
+        model, sampler = network(), WeightedRandomSampler([1.0] * 3, 60)
+        before = snapshot(model, patches)
+        message = r"made for 3 images and draws from 60.*meant.*sampler=list\(sampler\)"
+        for data in (patches, (patches.images, patches.labels)):
+            with pytest.raises(ValueError, match=message):
+                fit(model, data, epochs=1, lr=0.01, sampler=sampler)
+        before.check()
+
+    def test_in_replicas(self, patches: LabelledImages) -> None:
+        def build(seed: int) -> nn.Module:
+            return linear(3, inputs=36, seed=seed)
+
+        options: dict[str, Any] = {"seeds": [0], "lrs": 0.1, "epochs": 1, "progress": False}
+        with pytest.raises(ValueError, match="made for 3 images and draws from 60"):
+            fit_replicas(
+                build, patches, sampler=lambda seed: WeightedRandomSampler([1.0] * 3, 60), **options
+            )
+
+    def test_positions_that_are_meant_are_trained_on(self, patches: LabelledImages) -> None:
+        drawn = list(WeightedRandomSampler([1.0] * 3, 60))
+        fitted(patches, sampler=drawn)
+        fitted(DataLoader(patches, 20, sampler=drawn))
+        # Weights of nothing for the rest say the same, and draw anew in each epoch.
+        fitted(patches, sampler=WeightedRandomSampler([1.0] * 3 + [0.0] * 57, 60))
+
+
+class Named(TensorDataset):
+    """A set that says what its classes are called."""
+
+    def __init__(self, data: LabelledImages, classes: list[str]) -> None:
+        super().__init__(data.images, data.labels)
+        self.classes = classes
+
+
+class TestJoinedSets:
+    ONE, OTHER = ["a", "b", "c"], ["d", "e", "f"]
+
+    def joined(self, data: LabelledImages) -> Dataset[Any]:
+        return ConcatDataset([Named(data, self.ONE), Named(data, self.OTHER)])
+
+    def test_that_number_other_classes_alike_are_refused(
+        self, patches: LabelledImages, snapshot: type[Any]
+    ) -> None:
+        model = network()
+        before = snapshot(model, patches)
+        message = r"number the same classes alike; received .*'a'.*'d'.*meant.*labels=1 in fit"
+        with pytest.raises(ValueError, match=message):
+            fit(model, DataLoader(self.joined(patches), 20), epochs=1, lr=0.01)
+        before.check()
+
+    def test_whoever_means_the_numbers_says_so(self, patches: LabelledImages) -> None:
+        joined = self.joined(patches)
+        found = fitted(DataLoader(joined, 20), labels=1)
+        bare = ConcatDataset([TensorDataset(patches.images, patches.labels)] * 2)
+        assert same(found, fitted(DataLoader(bare, 20)))
+        fitted(patches, validation=DataLoader(joined, 20), labels=1, monitor="balanced_accuracy")
+
+    def test_a_part_without_names_may_be_joined(self, patches: LabelledImages) -> None:
+        parts = [Named(patches, self.ONE), TensorDataset(patches.images, patches.labels)]
+        fitted(DataLoader(ConcatDataset(parts), 20), validation=patches)
