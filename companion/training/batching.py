@@ -16,6 +16,7 @@ from companion.inputs import (
     BatchReader,
     HeldSet,
     batches,
+    checked_inputs,
     integer_labels,
     is_pair,
     plain,
@@ -28,7 +29,7 @@ class TensorPair:
     """Inputs and labels that are held as two tensors, to be drawn from like `LabelledImages`."""
 
     def __init__(self, inputs: Any, labels: Any) -> None:
-        self.images = torch.as_tensor(inputs)
+        self.images = checked_inputs(inputs)
         self.labels = integer_labels(labels, rows=len(self.images))
 
     def to(self, device: torch.device) -> TensorPair:
@@ -73,7 +74,7 @@ def training_batches(
         parts = rows.split(batch_size) if len(rows) else ()
         yield from (data.batch(chosen) for chosen in islice(parts, most))
     else:
-        yield from islice(batches(data, batch_size, reader=reader), most)
+        yield from batches(data, batch_size, reader=reader, most=most)
 
 
 def positions(count: int, sampler: Iterable[int] | None, order: torch.Generator) -> Tensor:

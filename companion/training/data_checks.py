@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from companion.evaluation import label_map_of
-from companion.inputs import HeldSet, is_pair
+from companion.inputs import HeldSet, is_pair, refuse_no_batches
 from companion.sampling import double_correction, made_for_other_data, mismatched_sampler
 from companion.training.batching import said_of_positions
 
@@ -31,6 +31,7 @@ def check_data(
         if data is None and name == "validation":
             continue
         if isinstance(data, Iterator):
+            refuse_no_batches(data)
             raise TypeError(
                 f"{name} must yield its batches anew in each epoch; received "
                 f"{type(data).__name__}, an iterator, which ends after one. Pass the loader itself."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -15,7 +16,18 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
-from companion import LabelledImages, fit, fit_replicas, linear, mlp
+from companion import (
+    LabelledImages,
+    evaluate,
+    features,
+    fit,
+    fit_replicas,
+    linear,
+    mlp,
+    predict,
+    range_test,
+    sharpness,
+)
 
 
 def network() -> nn.Sequential:
@@ -97,3 +109,70 @@ class TestJoinedSets:
     def test_a_part_without_names_may_be_joined(self, patches: LabelledImages) -> None:
         parts = [Named(patches, self.ONE), TensorDataset(patches.images, patches.labels)]
         fitted(DataLoader(ConcatDataset(parts), 20), validation=patches)
+
+
+def trained_on(model: nn.Module, data: Any) -> None:
+    fit(model, data, epochs=1, lr=0.01)
+
+
+def validated_on(model: nn.Module, data: Any) -> None:
+    fit(model, (torch.zeros(2, 36), torch.tensor([0, 1])), validation=data, epochs=1, lr=0.01)
+
+
+def ranged_over(model: nn.Module, data: Any) -> None:
+    range_test(model, data, steps=10, seeds=[0])
+
+
+EVERYWHERE = [trained_on, validated_on, evaluate, predict, features, ranged_over, sharpness]
+
+
+class Unequal(Dataset[Any]):
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        return torch.zeros(1, 6, 6 + index), 0
+
+
+@pytest.mark.parametrize("use", EVERYWHERE)
+class TestEverywhere:
+    def test_pictures_of_unequal_size(self, snapshot: type[Any], use: Any) -> None:
+        model = network()
+        before = snapshot(model)
+        with pytest.raises(ValueError, match=r"could not stack them .*Resize\(\(224"):
+            use(model, DataLoader(Unequal(), 4))
+        before.check()
+
+    @pytest.mark.parametrize("dtype", [torch.int64, torch.uint8])
+    @pytest.mark.parametrize("shape", [(1, 6, 6), (36,)], ids=["pictures", "rows"])
+    def test_pictures_of_whole_numbers(
+        self, snapshot: type[Any], use: Any, dtype: torch.dtype, shape: tuple[int, ...]
+    ) -> None:
+        model = network()
+        before = snapshot(model)
+        with pytest.raises(TypeError, match=rf"floating point, .* received {dtype} and failed"):
+            use(model, (torch.ones(4, *shape, dtype=dtype), torch.tensor([0, 1, 2, 0])))
+        before.check()
+
+    def test_whole_numbers_that_a_model_looks_up(self, use: Any) -> None:
+        words = torch.randint(0, 9, (6, 36), generator=torch.Generator().manual_seed(0))
+        if use is validated_on:  # the training data there are no words
+            return
+        model = nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(144, 3))
+        use(model, (words, torch.tensor([0, 1, 2, 0, 1, 2])))
+
+    def test_labels_without_values(self, snapshot: type[Any], use: Any) -> None:
+        if use in (predict, features):  # they read none
+            return
+        model, labels = network(), torch.zeros(4, dtype=torch.int64, device="meta")
+        before = snapshot(model)
+        images = torch.zeros(4, 1, 6, 6)
+        for data in ((images, labels), [(images, labels)]):
+            with pytest.raises(TypeError, match=r"labels must have values; .* meta device"):
+                use(model, data)
+        before.check()
+
+    def test_what_has_no_end(self, use: Any) -> None:
+        batch = (torch.zeros(2, 1, 6, 6), torch.tensor([0, 1]))
+        with pytest.raises(TypeError, match=r"come to an end; received itertools\.cycle"):
+            use(network(), itertools.cycle([batch]))
