@@ -58,10 +58,10 @@ def fit(
     iterable of positions); a loader decides on batches itself. `inputs` and `labels` say where
     they are in a batch that is neither a pair nor has the usual keys (see `BatchReader`), and that
     its numbers are meant as they are: joined sets that number other classes alike need it.
-    `steps_per_epoch` ends an epoch of a loader that has no end or no length; validation batches have
-    to end, `list(itertools.islice(loader, 10))`. `augment` maps a
-    training batch to one of the same shape. A label of −100 is none, as for cross-entropy, and
-    averages weigh each labelled image alike.
+    `steps_per_epoch` ends an epoch of a loader that has no end or no length; validation has to
+    end, as `list(itertools.islice(loader, 10))` does. `augment` maps a training batch to one of the
+    same shape. A label of −100 is none, as for cross-entropy, and averages weigh each labelled
+    image alike.
 
     Steps. `optimizer` is "adamw" or "adam" with PyTorch's settings, "sgd" with Nesterov momentum
     0.9 and weight decay 5e-4, a class of `torch.optim` or a function of (parameters, lr).
