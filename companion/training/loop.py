@@ -73,7 +73,8 @@ def fit(
     loss scaler; weights stay float32.
 
     Epochs. `monitor` decides which is best: "accuracy", "loss", another number of the `Report`,
-    or a function of the report, higher being better; `patience` stops after that many epochs
+    or a function of the report, higher being better, which is tried on the untrained network;
+    `patience` stops after that many epochs
     without a better one. `checkpoint` is a file that is written after each epoch and resumed from
     where it is there: what comes out is bit for bit the run that was not interrupted, but for what
     keeps a state that nobody can ask for: persistent workers, an `augment` with a generator of its

@@ -24,7 +24,12 @@ from companion.training.checks import (
 from companion.training.data_checks import check_data, check_sampling
 from companion.training.monitors import Monitor, check_monitor
 from companion.training.recipes import OptimizerFactory, optimizer_factory
-from companion.training.schedules import Schedule, SchedulerFactory, scheduler_factory
+from companion.training.schedules import (
+    Schedule,
+    SchedulerFactory,
+    long_enough,
+    scheduler_factory,
+)
 from companion.training.steps import Loss, Recipe
 from companion.training.storing import described, digest_of, name_of
 
@@ -106,7 +111,9 @@ class Options:
         """Return the function that makes the run's scheduler."""
         steps = -(-self.batches_of(train) // self.accumulate)
         each = 1 if self.schedule_every == "epoch" else steps
-        return scheduler_factory(self.schedule, max(1, self.epochs * each))
+        total = max(1, self.epochs * each)
+        make = scheduler_factory(self.schedule, total)
+        return lambda optimizer: long_enough(make(optimizer), total)
 
     def recipe(self, model: nn.Module, train: Any, device: torch.device) -> Recipe:
         """Return how each step computes."""

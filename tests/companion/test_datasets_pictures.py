@@ -193,9 +193,7 @@ class TestDepth:
     def test_integers_of_32_bits_are_refused(self, tmp_path: Path, value: int) -> None:
         pixels = np.array([[0, value]], dtype=np.int32)
         folder = two_classes(tmp_path, Image.fromarray(pixels), "a.tiff")
-        with pytest.raises(
-            ValueError, match=r"say what its white is.*32 bits\. Pass white="
-        ):
+        with pytest.raises(ValueError, match=r"say what its white is.*32 bits\. Pass white="):
             image_folder(folder)
 
 

@@ -176,3 +176,56 @@ class TestEverywhere:
         batch = (torch.zeros(2, 1, 6, 6), torch.tensor([0, 1]))
         with pytest.raises(TypeError, match=r"come to an end; received itertools\.cycle"):
             use(network(), itertools.cycle([batch]))
+
+
+SHORT: dict[str, Any] = {"lrs": 0.1, "epochs": 1, "progress": False}
+
+
+class TestReplicas:
+    def test_of_lazy_networks(self, patches: LabelledImages) -> None:
+        def build(seed: int) -> nn.Module:
+            return nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
+
+        for seeds in ([0], [0, 1]):
+            with pytest.raises(TypeError, match=r"'1\.weight' is lazy .*Run a batch through"):
+                fit_replicas(build, patches, seeds=seeds, **SHORT)
+
+    def test_a_last_batch_of_one_in_batch_norm_is_found_before_the_first_step(
+        self, patches: LabelledImages
+    ) -> None:
+        rows: list[int] = []
+
+        class Noted(nn.Flatten):
+            def forward(self, images: torch.Tensor) -> torch.Tensor:
+                rows.append(len(images))
+                return super().forward(images)
+
+        def build(seed: int) -> nn.Module:
+            return nn.Sequential(Noted(), nn.BatchNorm1d(36), nn.Linear(36, 3))
+
+        with pytest.raises(ValueError, match="two images where BatchNorm computes a mean"):
+            fit_replicas(build, patches.at(range(21)), seeds=[0], batch_size=10, **SHORT)
+        assert rows == [1]
+
+    def test_a_last_batch_of_one_changes_nothing_else(self, patches: LabelledImages) -> None:
+        def build(seed: int) -> nn.Module:
+            torch.manual_seed(seed)
+            first = nn.BatchNorm2d(1)  # of one image of 6×6 there is a mean
+            return nn.Sequential(first, nn.Flatten(), nn.Linear(36, 3))
+
+        part = patches.at(range(21))
+        found = fit_replicas(build, part, seeds=[0], batch_size=10, **SHORT)
+        alone = build(0)
+        fit(alone, part, epochs=1, lr=0.1, seed=0, batch_size=10)
+        for name, values in found.model(0.1, 0).state_dict().items():
+            assert torch.allclose(values.float(), alone.state_dict()[name].float(), atol=1e-5)
+
+
+def test_a_range_test_leaves_a_loaders_last_batch_of_one_out(patches: LabelledImages) -> None:
+    model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(36), nn.Linear(36, 3))
+    options: dict[str, Any] = {"steps": 10, "seeds": [0], "progress": False}
+    loader, fewer = (DataLoader(patches.at(range(n)), 10) for n in (21, 20))
+    found, expected = (range_test(model, data, **options) for data in (loader, fewer))
+    assert torch.equal(found.losses, expected.losses)
+    with pytest.raises(ValueError, match="two images where BatchNorm"):
+        range_test(model, DataLoader(patches, 1), **options)
