@@ -30,7 +30,8 @@ class TensorPair:
 
     def __init__(self, inputs: Any, labels: Any) -> None:
         self.images = checked_inputs(inputs)
-        self.labels = integer_labels(labels, rows=len(self.images))
+        found = integer_labels(labels, rows=len(self.images))
+        self.labels = found.to(self.images.device)
 
     def to(self, device: torch.device) -> TensorPair:
         """Return the pair on a device."""

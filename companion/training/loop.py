@@ -74,12 +74,11 @@ def fit(
 
     Epochs. `monitor` decides which is best: "accuracy", "loss", another number of the `Report`,
     or a function of the report, higher being better, which is tried on the untrained network;
-    `patience` stops after that many epochs
-    without a better one. `checkpoint` is a file that is written after each epoch and resumed from
-    where it is there: what comes out is bit for bit the run that was not interrupted, but for what
-    keeps a state that nobody can ask for: persistent workers, an `augment` with a generator of its
-    own, a loader that remembers its place. `on_epoch` is called with the `TrainingRun` after each
-    epoch, before the file is written.
+    `patience` stops after that many epochs without a better one. `checkpoint` is a file that is
+    written after each epoch and resumed from where it is there: what comes out is bit for bit the
+    run that was not interrupted, but for what keeps a state that nobody can ask for: persistent
+    workers, an `augment` with a generator of its own, a loader that remembers its place. `on_epoch`
+    is called with the `TrainingRun` after each epoch, before the file is written.
 
     Mutated: the model's weights and, where it was elsewhere, its device. Its train/eval modes,
     module by module, its gradients and the global random state are as before; the same seed gives

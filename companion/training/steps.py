@@ -134,7 +134,7 @@ def forward(
             check_first_batch(logits, everything, recipe.classes)
         elif labels.device.type == "cpu" and not recipe.held:
             check_labels_fit(labels, logits.shape[1], what="the batch's labels")
-        return logits, recipe.loss(logits, labels.to(recipe.device, non_blocking=True))
+        return logits, recipe.loss(logits, moved(labels, recipe.device))
 
 
 def _try_one(model: nn.Module, inputs: Any, labels: Tensor, recipe: Recipe) -> None:

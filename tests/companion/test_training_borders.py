@@ -26,6 +26,7 @@ from companion import (
     mlp,
     predict,
     range_test,
+    report,
     sharpness,
 )
 
@@ -229,3 +230,32 @@ def test_a_range_test_leaves_a_loaders_last_batch_of_one_out(patches: LabelledIm
     assert torch.equal(found.losses, expected.losses)
     with pytest.raises(ValueError, match="two images where BatchNorm"):
         range_test(model, DataLoader(patches, 1), **options)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+class TestLabelsOnAnotherDevice:
+    @pytest.mark.parametrize("where", ["cpu", "cuda"])
+    @pytest.mark.parametrize("swapped", [False, True], ids=["labels there", "images there"])
+    @pytest.mark.parametrize("form", ["pair", "batches"])
+    def test_they_are_moved(
+        self, patches: LabelledImages, where: str, swapped: bool, form: str
+    ) -> None:
+        images, labels = patches.images, patches.labels
+        there = (images.cuda(), labels) if swapped else (images, labels.cuda())
+        data: Any = there if form == "pair" else [there]
+        here: Any = (images, labels) if form == "pair" else [(images, labels)]
+        model = network()
+        options: dict[str, Any] = {"device": where, "epochs": 2, "lr": 0.01}
+        assert same(fitted(data, **options).cpu(), fitted(here, **options).cpu())
+        fitted(here, validation=data, **options)
+        model.to(where)
+        assert evaluate(model, data).accuracy == evaluate(model, here).accuracy
+        ranges = [
+            range_test(model, each, steps=10, seeds=[0], device=where) for each in (data, here)
+        ]
+        assert torch.allclose(ranges[0].losses, ranges[1].losses, equal_nan=True)
+        assert sharpness(model, data) == pytest.approx(sharpness(model, here), rel=1e-3)
+        logits = predict(model, here)
+        assert report(logits, labels.cuda()).accuracy == report(logits.cuda(), labels).accuracy
+        held = LabelledImages(*there, patches.classes)
+        assert held.labels.device == held.images.device
