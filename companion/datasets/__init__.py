@@ -10,7 +10,7 @@ from companion.datasets.images import LabelledImages, Splits
 from companion.datasets.joining import join
 from companion.datasets.loaders import FolderImages, folder_loader
 from companion.datasets.loading import DatasetUnavailableError, load, pool
-from companion.datasets.notices import PictureSizeWarning
+from companion.datasets.notices import PictureSizeWarning, PictureWhiteWarning
 from companion.datasets.parts import draw_classes
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "FolderImages",
     "LabelledImages",
     "PictureSizeWarning",
+    "PictureWhiteWarning",
     "Splits",
     "digits",
     "draw_classes",

@@ -26,6 +26,7 @@ def image_folder(
     size: int | tuple[int, int] | None = None,
     colour: bool | None = None,
     fit: str | None = None,
+    white: float | None = None,
     nested: bool = False,
     memory_gb: float = MEMORY_GB,
 ) -> LabelledImages:
@@ -41,11 +42,13 @@ def image_folder(
     "squash" (the default) changes their shape, "crop" cuts off what is too long, "pad" adds black.
     They are shrunk as they are opened and turned upright as their EXIF data say, so that memory
     is what is kept. They are grey where every file is grey, else colour, unless `colour` says.
-    16 bits are scaled by their white; floating-point pictures must lie in 0 … 1.
+    16 bits are scaled by their white, 65535, or by `white`: 4095 for 12 bits that were saved in 16.
+    Floating-point pictures must lie in 0 … 1, or in 0 … `white`.
 
     Warns of files that are no pictures by their ending, of folders without pictures, of folders
-    that differ only in case, spaces or the form of Unicode, and, where neither `size` nor `fit`
-    says that it is meant, of pictures that shrink more than 8 times a side or are squashed.
+    that differ only in case, spaces or the form of Unicode, and, where neither `size`, `fit` nor
+    `white` says that it is meant, of pictures that shrink more than 8 times a side or are squashed,
+    and of 16 bits that are nowhere brighter than 12 of them reach.
 
     Raises `FileNotFoundError` for no folder or no images, `ValueError` for a single class, for
     folders that are splits and not classes, for files that cannot be read (all of them are
@@ -64,7 +67,7 @@ def image_folder(
     """
     most = positive_number(memory_gb, "memory_gb") * GIGABYTE
     layout = read_layout(Path(path), classes=classes, nested=nested)
-    reader = plan_reader(layout.files, size=size, colour=colour, fit=fit)
+    reader = plan_reader(layout.files, size=size, colour=colour, fit=fit, white=white)
     _refuse_too_many(path, len(layout.files), reader, most)
     return LabelledImages(_read_all(layout.files, reader), layout.labels, layout.label_map)
 

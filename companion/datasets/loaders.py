@@ -37,11 +37,12 @@ class FolderImages(Dataset):
         size: int | tuple[int, int] | None = None,
         colour: bool | None = None,
         fit: str | None = None,
+        white: float | None = None,
         nested: bool = False,
         transform: Callable[[Tensor], Tensor] | None = None,
     ):
         layout = read_layout(Path(path), classes=classes, nested=nested)
-        self.reader = plan_reader(layout.files, size=size, colour=colour, fit=fit)
+        self.reader = plan_reader(layout.files, size=size, colour=colour, fit=fit, white=white)
         self.label_map = layout.label_map
         self.targets: list[int] = layout.labels.tolist()
         files = [str(file) for file in layout.files]
@@ -88,6 +89,7 @@ def folder_loader(
     size: int | tuple[int, int] | None = None,
     colour: bool | None = None,
     fit: str | None = None,
+    white: float | None = None,
     nested: bool = False,
     transform: Callable[[Tensor], Tensor] | None = None,
     shuffle: bool = False,
@@ -119,6 +121,7 @@ def folder_loader(
         size=size,
         colour=colour,
         fit=fit,
+        white=white,
         nested=nested,
         transform=transform,
     )

@@ -47,6 +47,7 @@ def load(
     limit: int | None = None,
     size: int | tuple[int, int] | None = None,
     fit: str | None = None,
+    white: float | None = None,
     memory_gb: float = MEMORY_GB,
     root: str | Path | None = None,
     download: bool | None = None,
@@ -59,7 +60,7 @@ def load(
     classes get the indices that they have in training. A set without a
     part of its own gets a stratified fifth of the images for it, drawn from `seed`; an official
     test part stays as it is. `limit` keeps at most that many images of each class in each part;
-    `size`, `fit` and `memory_gb` are those of `image_folder`, for each of a folder's parts.
+    `size`, `fit`, `white` and `memory_gb` are those of `image_folder`, for each part of a folder.
     Standard sets are sought in `root` (`~/.cache/the-missing-class`) and fetched only where
     `download` is true.
 
@@ -81,7 +82,7 @@ def load(
     if asked in {*BUNDLED, *STANDARD}:
         name = os.environ.get("COMPANION_DATA") or asked
     if name in {*BUNDLED, *STANDARD}:
-        _refuse_ignored(name, size=size, fit=fit)
+        _refuse_ignored(name, size=size, fit=fit, white=white)
     if name in BUNDLED:
         splits = _three_parts(BUNDLED[name](), seed=seed)
     elif name in STANDARD:
@@ -90,7 +91,8 @@ def load(
         with warnings.catch_warnings():
             if name != asked:
                 warnings.simplefilter("ignore", PictureSizeWarning)
-            splits = _folder(Path(name), seed=seed, size=size, fit=fit, memory_gb=memory_gb)
+            read = partial(image_folder, fit=fit, white=white, memory_gb=memory_gb)
+            splits = _folder(Path(name), read, seed=seed, size=size)
     else:
         known = ", ".join([*BUNDLED, *STANDARD])
         whence = "" if name == asked else " in COMPANION_DATA"
@@ -120,8 +122,8 @@ def _refuse_ignored(name: str, **options: object) -> None:
     for option, value in options.items():
         if value is not None:
             raise ValueError(
-                f"{option} resizes the images of a folder; {name!r} has images of one size, so it "
-                "would be ignored. Leave it out, or pass a folder."
+                f"{option} says how the pictures of a folder are read; {name!r} has images of one "
+                "size, so it would be ignored. Leave it out, or pass a folder."
             )
 
 
@@ -135,13 +137,11 @@ def _hold_out(data: LabelledImages, *, seed: int) -> tuple[LabelledImages, ...]:
 
 def _folder(
     path: Path,
+    read: Callable[..., LabelledImages],
     *,
     seed: int,
     size: int | tuple[int, int] | None,
-    fit: str | None,
-    memory_gb: float,
 ) -> Splits:
-    read = partial(image_folder, fit=fit, memory_gb=memory_gb)
     folders = _part_folders(path)
     if folders and "train" not in folders:
         raise ValueError(

@@ -14,6 +14,10 @@ class PictureSizeWarning(UserWarning):
     """Pictures shrink or are squashed by default, and nobody said that this is meant."""
 
 
+class PictureWhiteWarning(UserWarning):
+    """Pictures of 16 bits use few of them, and nobody said what is white."""
+
+
 def notify(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn, and name the nearest line outside the package.
 

@@ -47,17 +47,20 @@ class UnreadablePictureError(ValueError):
 class PictureReader:
     """Reads files as float32 arrays (channels, height, width) in 0 … 1; workers can be sent it.
 
-    `size` is (height, width), `colour` asks for three channels, and `fit` says what happens to a
-    picture of another shape. A picture is shrunk as it is opened, JPEG before it is decoded, and
+    `size` is (height, width), `colour` asks for three channels, `fit` says what happens to a
+    picture of another shape, and `white` which number is white where 8 bits do not say. A picture
+    is shrunk as it is opened, JPEG before it is decoded, and
     turned upright as its EXIF data say.
 
     Raises, when called, `UnreadablePictureError`, and `ValueError` for numbers without a known
-    white: integers of 32 bits, and floats outside 0 … 1.
+    white (integers of 32 bits, and floats outside 0 … 1), for numbers beyond `white`, and for
+    pictures of 8 bits, which would ignore it.
     """
 
     size: tuple[int, int]
     colour: bool
     fit: str = "squash"
+    white: float | None = None
 
     def __call__(self, file: Path | str) -> np.ndarray:
         """Return the picture in a file."""
@@ -74,7 +77,7 @@ class PictureReader:
         except BROKEN as error:
             raise UnreadablePictureError(str(file), f"{type(error).__name__}: {error}") from error
         wanted = (height, width) if turn in TURNED else (width, height)
-        fitted = self._fitted(_with_known_white(picture, file), wanted)
+        fitted = self._fitted(_with_known_white(picture, file, self.white), wanted)
         if turn in UPRIGHT:
             fitted = fitted.transpose(UPRIGHT[turn])
         values = np.array(fitted, dtype=np.float32)
@@ -104,25 +107,52 @@ def orientation_of(picture: Image.Image) -> int:
         return 1
 
 
-def _with_known_white(picture: Image.Image, file: Path | str) -> Image.Image:
+def brightest(file: Path | str) -> tuple[float, float] | None:
+    """Return the highest number in a picture of 16 bits, and its white; None for any other."""
+    try:
+        with Image.open(file) as picture:
+            if not picture.mode.startswith("I"):
+                return None
+            return float(np.asarray(picture).max()), _white_of(picture, file)
+    except BROKEN:  # who reads it will say so
+        return None
+
+
+def _with_known_white(picture: Image.Image, file: Path | str, white: float | None) -> Image.Image:
     """Return a picture of 16 bits or of floats as one of floats in 0 … 1, any other as it is."""
+    if picture.mode != "F" and not picture.mode.startswith("I"):
+        if white is not None:
+            raise ValueError(
+                f"white is for pictures of more than 8 bits; {file} has 8, whose white is 255. "
+                "Leave it out, or keep such pictures apart."
+            )
+        return picture
+    values = np.asarray(picture, dtype=np.float32)
+    low, high = float(values.min()), float(values.max())
+    if white is not None:
+        if not (low >= 0 and high <= white):
+            raise ValueError(
+                f"numbers must lie in 0 … white, {white:g}; {file} runs from {low:g} to {high:g}. "
+                "Pass the highest number that the camera writes."
+            )
+        return Image.fromarray(values / np.float32(white))
     if picture.mode == "F":
-        values = np.asarray(picture)
-        low, high = float(values.min()), float(values.max())
         if not (low >= 0 and high <= 1):  # NaN fails too
             raise ValueError(
                 "a picture of floating-point numbers must lie in 0 … 1, as nothing says what its "
-                f"white is; {file} runs from {low:g} to {high:g}. Divide by its white, or save it "
-                "in 8 or 16 bits."
+                f"white is; {file} runs from {low:g} to {high:g}. Pass white=, or save it in 8 or "
+                "16 bits."
             )
         return picture
-    if not picture.mode.startswith("I"):
-        return picture
+    return Image.fromarray(values / _white_of(picture, file))
+
+
+def _white_of(picture: Image.Image, file: Path | str) -> float:
+    """Return the white of a picture of whole numbers in more than 8 bits."""
     if picture.mode == "I" and picture.format not in ("PNG", "PPM"):
         raise ValueError(
             "a picture must say what its white is, as 8 and 16 bits do; "
-            f"{file} has integers of 32 bits. Save it in 16 bits, or as floats in 0 … 1."
+            f"{file} has integers of 32 bits. Pass white=, or save it in 16 bits."
         )
     tags = getattr(picture, "tag_v2", {})
-    bits = tags.get(258, (16,))[0]  # BitsPerSample: a TIFF may have 12
-    return Image.fromarray(np.asarray(picture, dtype=np.float32) / (2**bits - 1))
+    return float(2 ** tags.get(258, (16,))[0] - 1)  # BitsPerSample: a TIFF may have 12

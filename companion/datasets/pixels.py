@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from companion.inputs import real_numbers
+from companion.inputs import real_numbers, refuse_without_values
 from companion.states import randomness_kept
 
 Transform = Callable[[Tensor], Tensor]
@@ -33,6 +33,7 @@ def checked_images(images: Any) -> Tensor:
             what="images, as networks compute in it,",
             advice="Scale bytes yourself: images.float() / 255.",
         )
+    refuse_without_values(images, "images")
     if images.dim() != 4:
         raise ValueError(
             "images must have shape (N, channels, height, width); received "

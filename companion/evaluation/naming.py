@@ -79,11 +79,14 @@ def _as_map(names: list[Any]) -> LabelMap | None:
 
 def _shared(joined: ConcatDataset) -> LabelMap | None:
     maps = [label_map_of(part) for part in joined.datasets]
-    differ = next(((a, b) for a, b in pairwise(maps) if a != b), None)
+    known = [each for each in maps if each is not None]
+    differ = next(((a, b) for a, b in pairwise(known) if a != b), None)
     if differ is not None:
         raise ValueError(
             "data sets that are joined must number the same classes alike; received "
-            f"{differ[0]} and {differ[1]}. Encode the labels of each by one map, and name them: "
-            "classes=."
+            f"{differ[0]} and {differ[1]}. Encode the labels of each by one map, with "
+            "target_transform=LabelMap(names).encoder(part.class_to_idx). Where the numbers are "
+            "meant as they are, say so: classes= in evaluate, labels=1 in fit."
         )
-    return maps[0] if maps else None
+    # A part without names may number its classes in any way.
+    return known[0] if known and len(known) == len(maps) else None

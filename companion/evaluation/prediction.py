@@ -67,6 +67,7 @@ def predict(
     or any iterable of batches that ends, such as a `DataLoader`: tuples, longer tuples or
     dictionaries, in which `inputs` and `labels` say what is meant, by a key, a position or a
     function of the batch, where it is not obvious. `batch_size` cuts what is held as tensors.
+    Of one that does not end `itertools.islice` takes as many batches as are meant.
 
     With `with_labels` the result is (logits, labels) of one pass, row by row, labels as int64
     (N,). A loader that shuffles, samples or drops its last batch needs that: rows that match

@@ -17,6 +17,7 @@ from companion.inputs import (
     BatchReader,
     Selector,
     batches,
+    called,
     device_of,
     dtype_of,
     input_batches,
@@ -151,7 +152,7 @@ def _input_of(module: nn.Module, model: nn.Module, images: Any) -> Any:
         with_kwargs=True,
     )
     try:
-        model(**images) if isinstance(images, Mapping) else model(images)
+        called(model, images)
     finally:
         handle.remove()
     if len(given) != 1 or not given[0]:

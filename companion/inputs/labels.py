@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from companion.inputs.numbers import refuse_without_values
+
 IGNORE_INDEX = -100  # what torch.nn.functional.cross_entropy leaves out unless told otherwise
 
 
@@ -39,6 +41,7 @@ def integer_labels(labels: Any, *, rows: int | None = None, what: str = "labels"
         raise TypeError(
             f"{what} must be integer indices ({error}). Encode names with LabelMap.encode."
         ) from error
+    refuse_without_values(found, what)
     if not found.numel():
         raise ValueError(
             f"at least one label is needed; received none as {what}. Look at what selected them."

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import cycle
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from companion.inputs.iterating import each_batch
 from companion.inputs.labels import integer_labels
 from companion.inputs.numbers import whole_number
 from companion.inputs.reading import BatchReader, checked_inputs
@@ -28,28 +29,28 @@ class HeldSet(Protocol):
 
 
 def batches(
-    data: Any, batch_size: int, *, reader: BatchReader | None = None
+    data: Any, batch_size: int, *, reader: BatchReader | None = None, most: int | None = None
 ) -> Iterator[tuple[Any, Tensor]]:
     """Yield (inputs, labels) in order: slices of what is held as tensors, or what a loader gives.
 
     `data` is a `HeldSet`, a pair (inputs, labels) of tensors or arrays, or any iterable of
-    batches that `reader` can read; `batch_size` is for the first two. Raises `TypeError` for
-    anything else and the reader's errors.
+    batches that `reader` can read; `batch_size` is for the first two, `most` the largest number
+    of batches. Raises `TypeError` for anything else, the errors of `each_batch` and the reader's.
 
     >>> pair = (torch.zeros(5, 2), torch.arange(5))
     >>> [len(labels) for _, labels in batches(pair, 3)]
     [3, 2]
     """
     if isinstance(data, HeldSet):
-        for rows in _rows_of(data, batch_size):
+        for rows in _rows_of(data, batch_size)[:most]:
             yield data.batch(rows)
     elif is_pair(data):
         size = whole_number(batch_size, "batch_size")
         inputs, labels = checked_inputs(data[0]), integer_labels(data[1], rows=len(data[0]))
-        yield from zip(inputs.split(size), labels.split(size), strict=True)
+        yield from islice(zip(inputs.split(size), labels.split(size), strict=True), most)
     else:
         read = reader or BatchReader()
-        for batch in _batches_of(data):
+        for batch in each_batch(data, most):
             yield read(batch)
 
 
@@ -73,7 +74,7 @@ def input_batches(
         yield from inputs.split(whole_number(batch_size, "batch_size"))
     else:
         read = reader or BatchReader()
-        for batch in _batches_of(data):
+        for batch in each_batch(data):
             yield read.inputs_of(batch)
 
 
@@ -99,20 +100,3 @@ def is_pair(data: Any) -> bool:
 def _rows_of(data: HeldSet, batch_size: int) -> tuple[Tensor, ...]:
     count, size = len(data.labels), whole_number(batch_size, "batch_size")
     return torch.arange(count, device=data.labels.device).split(size)
-
-
-def _batches_of(data: Any) -> Iterable[Any]:
-    """Return data that can be gone through batch by batch; refuse what cannot, or never ends."""
-    no_batches = isinstance(data, str | bytes | Tensor | np.ndarray | Mapping)
-    if no_batches or not isinstance(data, Iterable):
-        raise TypeError(
-            "data are a LabelledImages, a pair (inputs, labels) of tensors, or an iterable of "
-            f"batches such as a DataLoader; received {type(data).__name__}. Wrap a Dataset in a "
-            "DataLoader."
-        )
-    if isinstance(data, cycle):
-        raise TypeError(
-            "batches must come to an end; received itertools.cycle, which has none. Pass the "
-            "loader itself, or itertools.islice of it."
-        )
-    return data

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from companion.inputs.numbers import refuse_without_values
+
 
 def real_numbers(values: Any, *, what: str, advice: str = "") -> Tensor:
     """Return a tensor or an array of floating-point numbers as a tensor, half precision as float32.
@@ -28,6 +30,7 @@ def real_numbers(values: Any, *, what: str, advice: str = "") -> Tensor:
             f"{what} must be floating point, a tensor or an array; received {kind}. "
             f"{advice}".rstrip()
         )
+    refuse_without_values(values, what)
     found = values.detach()
     return found.float() if found.element_size() < 4 else found
 

@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from companion.inputs.numbers import refuse_without_values
+
 
 def device_of(model: nn.Module) -> torch.device:
     """Return the device of the model's first parameter or buffer, the CPU where it has none.
@@ -31,7 +33,7 @@ def dtype_of(model: nn.Module) -> torch.dtype:
 
 
 def refuse_lazy(model: nn.Module) -> None:
-    """Raise `TypeError` for a model with layers that have no shape yet, before any is touched.
+    """Raise `TypeError` for a model with layers without a shape, or without values.
 
     >>> refuse_lazy(nn.Linear(2, 2))
     """
@@ -42,6 +44,8 @@ def refuse_lazy(model: nn.Module) -> None:
             f"a model's layers need their shapes; {lazy[0]!r} is lazy and has none yet. Run a "
             "batch through the model first."
         )
+    for name, tensor in tensors:
+        refuse_without_values(tensor, f"a model's weights, {name!r} among them,")
 
 
 def trainable_parameters(model: nn.Module, purpose: str) -> list[nn.Parameter]:

@@ -74,6 +74,18 @@ def distinct(values: Iterable[Value], what: str, example: str) -> list[Value]:
     return listed
 
 
+def refuse_without_values(found: Any, what: str) -> None:
+    """Raise `TypeError` for a tensor on the meta device, of which nothing is known but its shape.
+
+    >>> refuse_without_values(torch.zeros(2), "labels")
+    """
+    if isinstance(found, torch.Tensor) and found.is_meta:
+        raise TypeError(
+            f"{what} must have values; received a tensor of shape {tuple(found.shape)} on the meta "
+            "device, which has none. Load or compute them on a device that holds numbers."
+        )
+
+
 def arrays_equal(first: Any, second: Any) -> bool:
     """Return whether two values are equal, tensors and arrays by their contents, NaN like NaN.
 

@@ -8,28 +8,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from companion.inputs.calling import called
+
 
 def compute_logits(model: nn.Module, inputs: Any, *, rows: int | None = None) -> Tensor:
     """Return the model's logits (N, classes) for one batch of inputs, as `logits_of` reads them.
 
     `inputs` is a tensor, or a mapping, whose entries become the model's named arguments. `rows`
-    is N where it is known. Raises the errors of `logits_of`, `TypeError` where the model does not
-    take images of bytes, and whatever the model raises itself.
+    is N where it is known. Raises the errors of `logits_of` and `called`, and whatever the model
+    raises itself.
 
     >>> compute_logits(nn.Linear(4, 3), torch.zeros(2, 4)).shape
     torch.Size([2, 3])
     """
-    try:
-        output = model(**inputs) if isinstance(inputs, Mapping) else model(inputs)
-    except RuntimeError as error:
-        # Some models scale bytes themselves, so that only their own refusal tells.
-        if not isinstance(inputs, Tensor) or inputs.dtype != torch.uint8:
-            raise
-        raise TypeError(
-            "a model is given images in floating point, unless it scales bytes itself; this one "
-            f"received torch.uint8 and failed ({error}). Scale in the data set: images / 255."
-        ) from error
-    return logits_of(output, rows=rows)
+    return logits_of(called(model, inputs), rows=rows)
 
 
 def logits_of(output: Any, *, rows: int | None = None) -> Tensor:

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from companion.inputs.calling import INPUT_NAMES
 from companion.inputs.labels import integer_labels
 from companion.inputs.names import brief
+from companion.inputs.numbers import refuse_without_values
 
 Selector = str | int | Callable[[Any], Any] | None
 """What of a batch is meant: a key, a position, a function of the batch, or None for the obvious."""
 
-INPUT_NAMES = ("pixel_values", "images", "image", "inputs", "input", "x", "img")
 LABEL_NAMES = ("labels", "label", "targets", "target", "y")
 
 
@@ -114,6 +115,8 @@ def checked_inputs(inputs: Any) -> Any:
         found = parts = [_as_tensor(value) for value in found]
     else:
         parts = [found]
+    for part in parts:
+        refuse_without_values(part, "the inputs of a batch")
     # An object that can be moved to a device, such as a packed sequence, is taken as it is.
     if not any(isinstance(part, Tensor) or hasattr(part, "to") for part in parts):
         inner = f" of {type(parts[0]).__name__}" if parts and parts[0] is not found else ""

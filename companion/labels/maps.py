@@ -12,11 +12,12 @@ from torch import Tensor
 from companion.inputs import IGNORE_INDEX, ClassName, brief, listed_names, plain, plain_names
 from companion.labels.alignment import aligned, translated, translation
 from companion.labels.encoding import Encoder
+from companion.labels.fixed import Fixed
 from companion.labels.names import UnknownLabelError, checked_classes, checked_ignore
 
 
-class LabelMap:
-    """A checked bijection between a data set's classes and the indices of a head's outputs.
+class LabelMap(Fixed):
+    """A checked, fixed bijection between a data set's classes and the indices of a head's outputs.
 
     The position of a class in `classes` is its index: the column of the logits that stands for it.
     A mapping is read as what it says, name to index (`class_to_idx`) or index to name.
@@ -25,10 +26,9 @@ class LabelMap:
     items that have no class (255 in many masks, "unlabelled"); it is encoded as `ignore_index`,
     which the loss has to be told where it is not −100.
 
-    Raises `ValueError` for no classes, for a class named twice or also ignored, for names that mix
-    strings and integers, for a mapping whose indices are not 0 … n − 1, each once, and for an
-    ignore index that could be an index; `TypeError` for other names, for one string, and for a
-    set, whose order changes from process to process.
+    Raises `ValueError` for no classes, a class named twice or also ignored, names that mix strings
+    and integers, a mapping whose indices are not 0 … n − 1, each once, or that reads both ways,
+    and an ignore index that could be an index; `TypeError` for other names, a string and a set.
 
     >>> animals = LabelMap(["cat", "dog", "owl"])
     >>> animals.encode(["owl", "cat"])

@@ -154,4 +154,18 @@ def _by_index(mapping: Mapping[Any, Any]) -> tuple[Any, ...]:
             f"{len(indices)} classes have the indices 0 … {len(indices) - 1}, each once; received "
             f"{brief(wrong, quote=False)}. Give each class an index of its own, without gaps."
         )
+    _refuse_two_readings(dict(pairs))
     return tuple(name for name, _ in sorted(pairs, key=lambda pair: pair[1]))
+
+
+def _refuse_two_readings(index: dict[Any, int]) -> None:
+    """Raise where keys and values may both be the indices, and that would make two maps."""
+    keys, places = sorted(index, key=lambda name: index[name]), range(len(index))
+    if {*index} == {*places} and keys != [index[place] for place in places]:
+        raise ValueError(
+            "a mapping of whole numbers must say which of them are the indices; received "
+            f"{brief(list(index.items()))}, which may be read both ways. Pass the classes in the "
+            f"order of their indices: sorted(mapping, key=mapping.get), {brief(keys)}, where the "
+            "keys are classes, or [mapping[index] for index in range(len(mapping))], "
+            f"{brief([index[place] for place in places])}, where they are indices."
+        )

@@ -14,8 +14,10 @@ from companion.inputs import (
     HeldSet,
     batches,
     check_labels_fit,
+    checked_inputs,
     integer_labels,
     is_pair,
+    refuse_no_batches,
     whole_number,
 )
 
@@ -27,6 +29,7 @@ def checked_size(data: Any, batch_size: int | None, default: int) -> int:
     size that a loader would ignore.
     """
     if isinstance(data, Iterator):
+        refuse_no_batches(data)
         raise TypeError(
             "data are read more than once, from their beginning; received a "
             f"{type(data).__name__}, which ends. Pass the loader itself, or list(...) of it."
@@ -46,20 +49,28 @@ def shuffled(
 ) -> Iterator[tuple[Any, Tensor]]:
     """Yield an epoch's batches: rows in an order drawn from `order`, or what a loader gives.
 
-    A last batch of one is left out, as BatchNorm has no variance of it.
+    A batch of one after larger ones is left out, as BatchNorm has no variance of it.
     """
     if not _is_held(data):
-        yield from batches(data, batch_size, reader=reader)
+        largest = 0
+        for inputs, labels in batches(data, batch_size, reader=reader):
+            largest = max(largest, len(labels))
+            if len(labels) > 1 or largest <= 1:
+                yield inputs, labels
         return
-    labels = data.labels if isinstance(data, HeldSet) else integer_labels(data[1])
-    rows = torch.randperm(len(labels), generator=order).to(labels.device)
+    if isinstance(data, HeldSet):
+        inputs, labels = data.images, data.labels
+    else:
+        inputs = checked_inputs(data[0])
+        labels = integer_labels(data[1], rows=len(inputs)).to(inputs.device)
+    rows = torch.randperm(len(labels), generator=order).to(inputs.device)
     for chosen in rows.split(batch_size):
         if len(chosen) == 1 < len(labels) and batch_size > 1:
             continue
         if isinstance(data, HeldSet):
             yield data.batch(chosen)
         else:
-            yield torch.as_tensor(data[0])[chosen], labels[chosen]
+            yield inputs[chosen], labels[chosen]
 
 
 def check_targets(loss: Any, logits: Tensor, labels: Tensor) -> None:

@@ -29,6 +29,8 @@ from companion.training import (
     check_loss,
     checked_device,
     count_batches,
+    last_batch_size,
+    long_enough,
     optimizer_factory,
     scheduler_factory,
     shows_progress,
@@ -102,7 +104,10 @@ def fit_replicas(
     total = max(1, epochs * count_batches(train, draws[0].sampler, batch_size))
     schedules = scheduler_factory(schedule, total)
     scheduler = stacked_scheduler(schedules, stacked_optimizer(make, stack, rates), rates)
+    long_enough(scheduler, total)
     recipe = _Recipe(scheduler, loss, batch_size)
+    if last_batch_size(train, draws[0].sampler, batch_size) == 1:
+        _try_one(stack, train)
     course = Course(stack, None if validation is None else validation.to(target))
     show = shows_progress() if progress is None else progress
     for _ in tqdm(range(epochs), desc="epochs", disable=not show, delay=2, leave=False):
@@ -140,6 +145,16 @@ def _train_epoch(course: Course, recipe: _Recipe, train: LabelledImages, rows: T
         right += (logits.detach().argmax(-1) == asked).sum(1)
     sizes = [(each != IGNORE_INDEX).sum(1) for each in labels.split(recipe.batch_size, 1)]
     course.end_epoch(torch.stack(losses, 1), torch.stack(sizes, 1), right)
+
+
+def _try_one(stack: Stack, train: LabelledImages) -> None:
+    """Try a batch of a single image, as the last one will be, before any weight has changed."""
+    before = stack.snapshot()  # a forward pass moves the statistics of BatchNorm
+    stack.template.train()
+    images, _ = train.batch(torch.zeros(1, dtype=torch.int64, device=train.device))
+    with torch.no_grad():
+        stack.forward(moved(images, train.device, stack.dtype), shared=True)
+    stack.restore(before)
 
 
 def _losses(loss: Loss, logits: Tensor, labels: Tensor) -> Tensor:

@@ -9,7 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from companion.inputs import dtype_of, logits_of, trainable_parameters
+from companion.inputs import (
+    dtype_of,
+    logits_of,
+    refusals_explained,
+    refuse_lazy,
+    trainable_parameters,
+)
 from companion.replicas.chains import chain_of, forward
 
 
@@ -70,7 +76,8 @@ class Stack:
 
         everything = weights | self.buffers
         own = {place: everything[name] for place, name in self.places.items()}
-        return vmap(one, in_dims=(0, None if shared else 0))(own, images)
+        with refusals_explained(images):
+            return vmap(one, in_dims=(0, None if shared else 0))(own, images)
 
     def gradients(self, losses: Tensor) -> Tensor:
         """Write the gradient of each network's own loss into `slopes`, and return them.
@@ -153,6 +160,8 @@ def _hooked_backward(model: nn.Module) -> Iterator[str]:
 
 def _check_alike(models: Sequence[nn.Module]) -> None:
     """Raise `ValueError` for networks that cannot be computed as one."""
+    for model in models:
+        refuse_lazy(model)
     described = [
         (
             [type(module) for module in m.modules()],

@@ -3,7 +3,13 @@
 Imports `evaluation` and what is below it.
 """
 
-from companion.training.batching import count_batches, epochs_for, positions, training_batches
+from companion.training.batching import (
+    count_batches,
+    epochs_for,
+    last_batch_size,
+    positions,
+    training_batches,
+)
 from companion.training.checkpoints import CheckpointError, read_checkpoint, write_checkpoint
 from companion.training.checks import check_loss, check_optimizer
 from companion.training.data_checks import check_data, check_sampling
@@ -14,7 +20,13 @@ from companion.training.loop import fit
 from companion.training.recipes import OptimizerFactory, optimizer_factory
 from companion.training.repetition import repeat
 from companion.training.run import TrainingRun
-from companion.training.schedules import Schedule, Scheduler, SchedulerFactory, scheduler_factory
+from companion.training.schedules import (
+    Schedule,
+    Scheduler,
+    SchedulerFactory,
+    long_enough,
+    scheduler_factory,
+)
 from companion.training.steps import Loss
 
 __all__ = [
@@ -37,6 +49,8 @@ __all__ = [
     "default_device",
     "epochs_for",
     "fit",
+    "last_batch_size",
+    "long_enough",
     "optimizer_factory",
     "positions",
     "read_checkpoint",

@@ -11,23 +11,27 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from companion.findings import Finding
 from companion.inputs import (
     BatchReader,
     HeldSet,
     batches,
+    checked_inputs,
     integer_labels,
     is_pair,
     plain,
     whole_number,
 )
+from companion.sampling import made_for_other_data
 
 
 class TensorPair:
     """Inputs and labels that are held as two tensors, to be drawn from like `LabelledImages`."""
 
     def __init__(self, inputs: Any, labels: Any) -> None:
-        self.images = torch.as_tensor(inputs)
-        self.labels = integer_labels(labels, rows=len(self.images))
+        self.images = checked_inputs(inputs)
+        found = integer_labels(labels, rows=len(self.images))
+        self.labels = found.to(self.images.device)
 
     def to(self, device: torch.device) -> TensorPair:
         """Return the pair on a device."""
@@ -71,7 +75,7 @@ def training_batches(
         parts = rows.split(batch_size) if len(rows) else ()
         yield from (data.batch(chosen) for chosen in islice(parts, most))
     else:
-        yield from islice(batches(data, batch_size, reader=reader), most)
+        yield from batches(data, batch_size, reader=reader, most=most)
 
 
 def positions(count: int, sampler: Iterable[int] | None, order: torch.Generator) -> Tensor:
@@ -104,6 +108,9 @@ def positions(count: int, sampler: Iterable[int] | None, order: torch.Generator)
             f"{tuple(rows.shape)}. Of a mask take mask.nonzero().flatten()."
         )
     rows = rows.to("cpu", torch.int64)
+    wrong = None if hasattr(sampler, "items") else made_for_other_data(sampler, count)
+    if wrong is not None:
+        raise ValueError(said_of_positions(wrong))
     made_for = getattr(sampler, "items", count)
     beyond = rows[(rows < 0) | (rows >= count)]
     if len(beyond) or made_for != count:
@@ -113,6 +120,14 @@ def positions(count: int, sampler: Iterable[int] | None, order: torch.Generator)
             f"{received}. Make it from train.labels; a Subset's dataset has its parent's labels."
         )
     return rows
+
+
+def said_of_positions(wrong: Finding) -> str:
+    """Return what is wrong with a sampler, and how to say that it is meant."""
+    return (
+        f"{wrong.seen}. {wrong.why} {wrong.remedy} Where its positions are meant as they are, pass "
+        "them themselves: sampler=list(sampler)."
+    )
 
 
 def epochs_for(data: Any, steps: int, *, batch_size: int | None = None) -> int:

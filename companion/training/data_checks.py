@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, WeightedRandomSampler
+from torch.utils.data import DataLoader
 
 from companion.evaluation import label_map_of
-from companion.inputs import HeldSet, is_pair
+from companion.inputs import HeldSet, is_pair, refuse_no_batches
 from companion.sampling import double_correction, made_for_other_data, mismatched_sampler
+from companion.training.batching import said_of_positions
 
 
 def check_data(
@@ -30,6 +31,7 @@ def check_data(
         if data is None and name == "validation":
             continue
         if isinstance(data, Iterator):
+            refuse_no_batches(data)
             raise TypeError(
                 f"{name} must yield its batches anew in each epoch; received "
                 f"{type(data).__name__}, an iterator, which ends after one. Pass the loader itself."
@@ -61,7 +63,7 @@ def check_data(
             f"a DataLoader has its own {' and '.join(ignored)}, so fit would ignore this one. "
             "Set it where the loader is made."
         )
-    if validation is None or any(chosen is not None for chosen in selectors.values()):
+    if any(chosen is not None for chosen in selectors.values()):
         return  # what is taken out of the batches may be called something else
     maps = [label_map_of(data) for data in (train, validation)]
     if maps[0] is not None and maps[1] is not None and maps[0].classes != maps[1].classes:
@@ -81,12 +83,10 @@ def check_sampling(train: Any, sampler: Any, loss: Any) -> None:
     >>> check_sampling((torch.zeros(2, 1), torch.tensor([0, 1])), None, torch.nn.CrossEntropyLoss())
     """
     wrong = mismatched_sampler(train) if isinstance(train, DataLoader) else None
-    # positions() names the ones with items; audit_sampler finds class weights as sample weights.
-    known = hasattr(sampler, "items") or isinstance(sampler, WeightedRandomSampler)
-    if isinstance(train, HeldSet) and not known:
+    if isinstance(train, HeldSet) and not hasattr(sampler, "items"):  # positions() names these
         wrong = made_for_other_data(sampler, len(train.labels))
     if wrong is not None:
-        raise ValueError(f"{wrong.seen}. {wrong.why} {wrong.remedy}")
+        raise ValueError(said_of_positions(wrong))
     if isinstance(train, HeldSet):
         twice = double_correction(sampler, loss, labels=train.labels)
     else:

@@ -56,10 +56,12 @@ def fit(
     any iterable of batches. What is held as tensors is moved to the device once and its batches
     are indexed there (`batch_size` 128 unless given, drawn without replacement or by `sampler`, an
     iterable of positions); a loader decides on batches itself. `inputs` and `labels` say where
-    they are in a batch that is neither a pair nor has the usual keys (see `BatchReader`).
-    `steps_per_epoch` ends an epoch of a loader that has no end or no length. `augment` maps a
-    training batch to one of the same shape. A label of −100 is none, as for cross-entropy, and
-    averages weigh each labelled image alike.
+    they are in a batch that is neither a pair nor has the usual keys (see `BatchReader`), and that
+    its numbers are meant as they are: joined sets that number other classes alike need it.
+    `steps_per_epoch` ends an epoch of a loader that has no end or no length; validation has to
+    end, as `list(itertools.islice(loader, 10))` does. `augment` maps a training batch to one of the
+    same shape. A label of −100 is none, as for cross-entropy, and averages weigh each labelled
+    image alike.
 
     Steps. `optimizer` is "adamw" or "adam" with PyTorch's settings, "sgd" with Nesterov momentum
     0.9 and weight decay 5e-4, a class of `torch.optim` or a function of (parameters, lr).
@@ -71,12 +73,12 @@ def fit(
     loss scaler; weights stay float32.
 
     Epochs. `monitor` decides which is best: "accuracy", "loss", another number of the `Report`,
-    or a function of the report, higher being better; `patience` stops after that many epochs
-    without a better one. `checkpoint` is a file that is written after each epoch and resumed from
-    where it is there: what comes out is bit for bit the run that was not interrupted, but for what
-    keeps a state that nobody can ask for: persistent workers, an `augment` with a generator of its
-    own, a loader that remembers its place. `on_epoch` is called with the `TrainingRun` after each
-    epoch, before the file is written.
+    or a function of the report, higher being better, which is tried on the untrained network;
+    `patience` stops after that many epochs without a better one. `checkpoint` is a file that is
+    written after each epoch and resumed from where it is there: what comes out is bit for bit the
+    run that was not interrupted, but for what keeps a state that nobody can ask for: persistent
+    workers, an `augment` with a generator of its own, a loader that remembers its place. `on_epoch`
+    is called with the `TrainingRun` after each epoch, before the file is written.
 
     Mutated: the model's weights and, where it was elsewhere, its device. Its train/eval modes,
     module by module, its gradients and the global random state are as before; the same seed gives

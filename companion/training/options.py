@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from companion.evaluation import label_map_of
 from companion.inputs import BatchReader, HeldSet, Selector, dtype_of
+from companion.labels import LabelMap
 from companion.training.batching import count_batches, held, last_batch_size
 from companion.training.checks import (
     PRECISIONS,
@@ -22,7 +24,12 @@ from companion.training.checks import (
 from companion.training.data_checks import check_data, check_sampling
 from companion.training.monitors import Monitor, check_monitor
 from companion.training.recipes import OptimizerFactory, optimizer_factory
-from companion.training.schedules import Schedule, SchedulerFactory, scheduler_factory
+from companion.training.schedules import (
+    Schedule,
+    SchedulerFactory,
+    long_enough,
+    scheduler_factory,
+)
 from companion.training.steps import Loss, Recipe
 from companion.training.storing import described, digest_of, name_of
 
@@ -85,6 +92,13 @@ class Options:
         scheduler_factory(self.schedule, 1)
 
     @property
+    def names(self) -> LabelMap | None:
+        """What the labels of the validation set are called, as far as it says."""
+        # What is taken out of the batches may be called something else.
+        own = self.inputs is None and self.labels is None
+        return label_map_of(self.validation) if own else None
+
+    @property
     def rows(self) -> int:
         """The number of images in a batch of what is held as tensors."""
         return int(self.batch_size or 128)
@@ -97,7 +111,9 @@ class Options:
         """Return the function that makes the run's scheduler."""
         steps = -(-self.batches_of(train) // self.accumulate)
         each = 1 if self.schedule_every == "epoch" else steps
-        return scheduler_factory(self.schedule, max(1, self.epochs * each))
+        total = max(1, self.epochs * each)
+        make = scheduler_factory(self.schedule, total)
+        return lambda optimizer: long_enough(make(optimizer), total)
 
     def recipe(self, model: nn.Module, train: Any, device: torch.device) -> Recipe:
         """Return how each step computes."""

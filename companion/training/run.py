@@ -11,7 +11,6 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from companion.evaluation import label_map_of
 from companion.inputs import HeldSet, trainable_parameters
 from companion.states import (
     RandomStream,
@@ -26,7 +25,7 @@ from companion.training.checks import check_optimizer, check_plateau
 from companion.training.devices import checked_device
 from companion.training.errors import nan_on_validation, ruined, tell
 from companion.training.history import Epoch, History
-from companion.training.monitors import improves, monitored
+from companion.training.monitors import improves, monitored, try_monitor
 from companion.training.options import Options
 from companion.training.recipes import optimizer_factory
 from companion.training.resuming import Resumable
@@ -118,8 +117,11 @@ class TrainingRun(Resumable):
         self._never_finite = not_finite(tensors_of(model))
         if self.validation is not None:  # a whole epoch is too late to find that it is unusable
             with loader_randomness_kept(self.validation), RandomStream(0, self.device).drawing():
-                tried = score(model, self.validation, self.recipe, most=1)
+                # A number of the report is of the whole set.
+                most = 1 if options.monitor in ("accuracy", "loss") else None
+                tried = score(model, self.validation, self.recipe, most=most)
             self._refuse_nan(tried)
+            try_monitor(options.monitor, tried, options.names)
 
     @property
     def _steps_each_time(self) -> bool:  # one that changes nothing would still take its time
@@ -169,7 +171,7 @@ class TrainingRun(Resumable):
     def _noted(self, trained: tuple[float, float, float], scores: Scores | None) -> Epoch:
         history, found = self.history, None
         if scores is not None:
-            found = monitored(self.options.monitor, scores, label_map_of(self.validation))
+            found = monitored(self.options.monitor, scores, self.options.names)
         best = history.epochs[history.best].monitored if len(history) else None
         improved = found is None or improves(self.options.monitor, found, best)
         if improved:

@@ -9,7 +9,14 @@ from functools import partial
 from typing import Any
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import (
+    ChainedScheduler,
+    LambdaLR,
+    LRScheduler,
+    OneCycleLR,
+    ReduceLROnPlateau,
+    SequentialLR,
+)
 
 from companion.training.recipes import chosen_from
 
@@ -114,6 +121,35 @@ def _made_by(build: Any, optimizer: Optimizer) -> Scheduler:
             "it made one for another. Pass lambda optimiser: StepLR(optimiser, 30)."
         )
     return made
+
+
+def long_enough(scheduler: Scheduler, calls: int) -> Scheduler:
+    """Return a scheduler that can be stepped so often; raise `ValueError` for a shorter one.
+
+    OneCycleLR raises in the middle of a run, also inside SequentialLR and ChainedScheduler.
+
+    >>> import torch
+    >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
+    >>> long_enough(OneCycleLR(optimizer, 0.5, total_steps=9), 10)
+    Traceback (most recent call last):
+    ValueError: a schedule must be made for as many steps as it is moved on; this OneCycleLR is \
+made for 9 and would be moved on 10 times. Pass total_steps=10.
+    """
+    if isinstance(scheduler, OneCycleLR) and calls > scheduler.total_steps:
+        made = scheduler.total_steps
+        raise ValueError(
+            "a schedule must be made for as many steps as it is moved on; this OneCycleLR is made "
+            f"for {made} and would be moved on {calls} times. Pass total_steps={calls}."
+        )
+    if isinstance(scheduler, ChainedScheduler):
+        for part in scheduler._schedulers:
+            long_enough(part, calls)
+    if isinstance(scheduler, SequentialLR):
+        starts = [0, *scheduler._milestones]
+        ends = [*(start - 1 for start in starts[1:]), calls]  # each begins anew at its milestone
+        for part, start, end in zip(scheduler._schedulers, starts, ends, strict=True):
+            long_enough(part, min(end, calls) - start)
+    return scheduler
 
 
 def _factor(function: Schedule, step: int, total: int) -> float:

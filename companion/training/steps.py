@@ -99,7 +99,6 @@ def train_epoch(
             inputs = moved(inputs, recipe.device, recipe.dtype)
             first = not losses
             if first:
-                _refuse_bytes(inputs)
                 everything = data.labels if isinstance(data, HeldSet) else labels
                 if recipe.last_of_one and isinstance(inputs, Tensor):
                     _try_one(model, inputs, labels, recipe)
@@ -130,31 +129,12 @@ def forward(
 ) -> tuple[Tensor, Tensor]:
     """Return the logits of a batch and its loss; `everything` are labels to hold the head to."""
     with recipe.autocast():
-        try:
-            logits = compute_logits(model, inputs, rows=len(labels))
-        except ValueError as error:
-            if "Expected more than 1 value" in str(error):
-                raise ValueError(_OF_ONE) from error
-            raise
+        logits = compute_logits(model, inputs, rows=len(labels))
         if everything is not None:
             check_first_batch(logits, everything, recipe.classes)
         elif labels.device.type == "cpu" and not recipe.held:
             check_labels_fit(labels, logits.shape[1], what="the batch's labels")
-        return logits, recipe.loss(logits, labels.to(recipe.device, non_blocking=True))
-
-
-_OF_ONE = (
-    "a batch needs two images where BatchNorm computes a mean of them; one of the batches has a "
-    "single image. Choose a batch_size that leaves no remainder of 1, or drop_last=True."
-)
-
-
-def _refuse_bytes(inputs: Any) -> None:
-    if isinstance(inputs, Tensor) and not inputs.is_floating_point() and inputs.dim() > 2:
-        raise TypeError(
-            f"images must be floating point; the loader gives {inputs.dtype}. "
-            "Scale in the data set: images.float() / 255."
-        )
+        return logits, recipe.loss(logits, moved(labels, recipe.device))
 
 
 def _try_one(model: nn.Module, inputs: Any, labels: Tensor, recipe: Recipe) -> None:
@@ -224,9 +204,8 @@ def score(model: nn.Module, data: Any, recipe: Recipe, *, most: int | None = Non
     """
     total, logits, truths = 0.0, [], []
     with evaluating(model):
-        for inputs, labels in islice(batches(data, 512, reader=recipe.reader), most):
+        for inputs, labels in batches(data, 512, reader=recipe.reader, most=most):
             inputs = moved(inputs, recipe.device, recipe.dtype)
-            _refuse_bytes(inputs)
             found, value = forward(model, inputs, labels, recipe, everything=labels)
             counted = int((labels != IGNORE_INDEX).sum())
             total += value.item() * counted if counted else 0.0

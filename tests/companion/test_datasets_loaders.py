@@ -22,6 +22,7 @@ from companion import (
     image_folder,
     labels_of,
 )
+from companion.datasets import PictureWhiteWarning
 from companion.inputs import batches
 
 
@@ -83,7 +84,20 @@ class TestTheSameAsInMemory:
         self, pictures: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(Image, "open", None)
-        assert len(FolderImages(pictures, size=4, colour=True, fit="pad")) == 9
+        assert len(FolderImages(pictures, size=4, colour=True, fit="pad", white=255)) == 9
+
+    def test_dark_pictures_of_sixteen_bits_are_noticed_before_they_are_read(
+        self, tmp_path: Path
+    ) -> None:
+        for name in "ab":
+            (tmp_path / name).mkdir()
+            Image.fromarray(np.full((2, 2), 4095, dtype=np.uint16)).save(tmp_path / name / "a.png")
+        told: dict[str, Any] = {"size": 2, "colour": False, "fit": "pad"}
+        for options in ({}, told):
+            with pytest.warns(PictureWhiteWarning, match=r"is 4095, and white is 65535\."):
+                FolderImages(tmp_path, **options)
+        loader = folder_loader(tmp_path, white=4095, **told)
+        assert next(iter(loader))[0].unique().tolist() == [1.0]
 
 
 class TestDataset:

@@ -309,9 +309,10 @@ def test_loading_leaves_the_global_random_state() -> None:
     assert all(isinstance(part, LabelledImages) for part in splits)
 
 
-@pytest.mark.parametrize("option", [{"size": 32}, {"fit": "crop"}], ids=str)
-def test_a_size_or_fit_that_would_be_ignored_is_refused(option: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=f"{min(option)} resizes the images of a folder; 'digits'"):
+@pytest.mark.parametrize("option", [{"size": 32}, {"fit": "crop"}, {"white": 1}], ids=str)
+def test_what_is_for_a_folder_and_would_be_ignored_is_refused(option: dict[str, Any]) -> None:
+    message = f"{min(option)} says how the pictures of a folder are read; 'digits'"
+    with pytest.raises(ValueError, match=message):
         load("digits", **option)
 
 

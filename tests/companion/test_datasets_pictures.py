@@ -15,7 +15,7 @@ from PIL import ExifTags, Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from companion import image_folder
-from companion.datasets import PictureSizeWarning
+from companion.datasets import PictureSizeWarning, PictureWhiteWarning
 from companion.datasets.pictures import UPRIGHT, PictureReader, UnreadablePictureError
 
 CORNERS = np.array([[10, 60, 110], [160, 210, 250]], dtype=np.uint8)  # two rows, three columns
@@ -24,7 +24,7 @@ CORNERS = np.array([[10, 60, 110], [160, 210, 250]], dtype=np.uint8)  # two rows
 def two_classes(root: Path, picture: Image.Image, name: str = "one.png", **options: Any) -> Path:
     """Save one picture as both classes of a folder, which is returned."""
     for folder in "ab":
-        (root / folder).mkdir(exist_ok=True)
+        (root / folder).mkdir(exist_ok=True, parents=True)
         picture.save(root / folder / name, **options)
     return root
 
@@ -120,11 +120,51 @@ class TestDepth:
             (tmp_path / folder / "a.tif").write_bytes(stored)
         assert image_folder(tmp_path).images[0, 0].tolist() == [[0.0, 1.0]]
 
+    @pytest.mark.parametrize("suffix", ["png", "tiff"])
+    @pytest.mark.parametrize(("high", "white"), [(4095, 4095), (4000, 4095), (900, 1023)])
+    def test_twelve_bits_in_sixteen_are_noticed_and_scaled_by_what_is_said(
+        self, tmp_path: Path, suffix: str, high: int, white: int
+    ) -> None:
+        pixels = np.array([[0, high], [high // 2, 1]], dtype=np.uint16)
+        folder = two_classes(tmp_path, Image.fromarray(pixels), f"a.{suffix}")
+        message = rf"highest number in 2 .* is {high}, and white is 65535\. .*white={white}, or"
+        with pytest.warns(PictureWhiteWarning, match=message) as caught:
+            image_folder(folder)
+        assert [each.filename for each in caught] == [__file__]
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found = image_folder(folder, white=white).images[0, 0]
+            image_folder(folder, white=65535)
+        assert torch.equal(found, torch.from_numpy(pixels.astype(np.float32) / white))
+
+    def test_one_bright_picture_says_what_is_white(self, tmp_path: Path) -> None:
+        dark, bright = (np.full((2, 2), value, dtype=np.uint16) for value in (4000, 60000))
+        two_classes(tmp_path, Image.fromarray(dark))
+        Image.fromarray(bright).save(tmp_path / "a" / "bright.png")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert image_folder(tmp_path).images.max() == np.float32(60000) / np.float32(65535)
+
+    def test_numbers_that_say_no_white_are_scaled_by_what_is_said(self, tmp_path: Path) -> None:
+        floats = two_classes(tmp_path / "f", Image.fromarray(np.full((2, 2), 50.0, "f4")), "a.tiff")
+        whole = two_classes(tmp_path / "i", Image.fromarray(np.full((2, 2), 50, "i4")), "a.tiff")
+        for folder in (floats, whole):
+            assert image_folder(folder, white=100).images.unique().tolist() == [0.5]
+            with pytest.raises(ValueError, match=r"0 … white, 20; .*tiff runs from 50 to 50"):
+                image_folder(folder, white=20)
+
+    def test_a_white_that_would_be_ignored_is_refused(self, tmp_path: Path) -> None:
+        folder = two_classes(tmp_path, Image.fromarray(CORNERS))
+        with pytest.raises(ValueError, match=r"more than 8 bits; .* has 8, whose white is 255"):
+            image_folder(folder, white=4095)
+        with pytest.raises(ValueError, match="white must be positive and finite; received 0"):
+            image_folder(folder, white=0)
+
     def test_sixteen_bits_are_shrunk_in_full_depth(self, tmp_path: Path) -> None:
-        pixels = np.full((4, 4), 1000, dtype=np.uint16)
+        pixels = np.full((4, 4), 10000, dtype=np.uint16)
         folder = two_classes(tmp_path, Image.fromarray(pixels))
         images = image_folder(folder, size=2).images
-        assert torch.allclose(images, torch.full_like(images, 1000 / 65535), atol=1e-7)
+        assert torch.allclose(images, torch.full_like(images, 10000 / 65535), atol=1e-7)
 
     @pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
     def test_floats_in_zero_to_one_are_taken_as_they_are(self, tmp_path: Path, fit: str) -> None:
@@ -146,14 +186,14 @@ class TestDepth:
     def test_other_floats_are_refused(self, tmp_path: Path, bad: float) -> None:
         pixels = np.array([[0, bad]], dtype=np.float32)
         folder = two_classes(tmp_path, Image.fromarray(pixels), "a.tiff")
-        with pytest.raises(ValueError, match=r"must lie in 0 … 1.*a\.tiff runs from .*Divide by"):
+        with pytest.raises(ValueError, match=r"must lie in 0 … 1.*a\.tiff runs from .*Pass white="):
             image_folder(folder)
 
     @pytest.mark.parametrize("value", [70000, 3, -1])
     def test_integers_of_32_bits_are_refused(self, tmp_path: Path, value: int) -> None:
         pixels = np.array([[0, value]], dtype=np.int32)
         folder = two_classes(tmp_path, Image.fromarray(pixels), "a.tiff")
-        with pytest.raises(ValueError, match=r"say what its white is.*32 bits\. Save it in 16"):
+        with pytest.raises(ValueError, match=r"say what its white is.*32 bits\. Pass white="):
             image_folder(folder)
 
 

@@ -106,7 +106,7 @@ class TestComputeLogits:
 
     def test_bytes_that_the_model_does_not_take(self) -> None:
         pictures = torch.zeros(2, 1, 4, 4, dtype=torch.uint8)
-        with pytest.raises(TypeError, match=r"floating point.*uint8 and failed.*images / 255"):
+        with pytest.raises(TypeError, match=r"floating point.*uint8 and failed.*float\(\) / 255"):
             compute_logits(nn.Conv2d(1, 3, 4), pictures)
 
     def test_a_model_that_scales_bytes_is_given_them(self) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import pickle
 import subprocess
 import sys
@@ -39,6 +40,17 @@ class TestMappings:
 
     def test_from_index_to_name_is_read_too(self) -> None:
         assert LabelMap({1: "dog", 0: "cat"}).classes == ("cat", "dog")
+
+    @pytest.mark.parametrize("form", [int, np.int64, torch.tensor], ids=["int", "numpy", "tensor"])
+    def test_whole_numbers_that_may_be_read_both_ways_are_refused(self, form: Any) -> None:
+        mapping = {key: form(value) for key, value in {0: 1, 1: 2, 2: 0}.items()}
+        message = r"received \(0, 1\), .*sorted\(mapping.*2, 0, 1, where.*1, 2, 0, where they are"
+        with pytest.raises(ValueError, match=message):
+            LabelMap(mapping)
+
+    def test_whole_numbers_that_read_the_same_both_ways_are_no_question(self) -> None:
+        assert LabelMap({0: 0, 1: 1}).classes == (0, 1)
+        assert LabelMap({0: 1, 1: 0, 2: 2}).classes == (1, 0, 2)
 
     def test_the_order_of_the_entries_changes_nothing(self) -> None:
         entries = {"a": 2, "b": 0, "c": 1}
@@ -247,3 +259,21 @@ class TestEncoder:
     ) -> None:
         with pytest.raises(error, match=message):
             Encoder({0: 1, 1: 0})(label)
+
+
+class TestFixed:
+    @pytest.mark.parametrize("name", ["classes", "ignore", "ignore_index"])
+    def test_nothing_of_a_map_is_assigned(self, name: str) -> None:
+        animals = LabelMap(["cat", "dog"], ignore="void")
+        before = animals.to_dict()
+        with pytest.raises(AttributeError, match=rf"LabelMap stays what .* another {name}, \('x"):
+            setattr(animals, name, ("x", "y"))
+        with pytest.raises(AttributeError, match=f"received del {name}"):
+            delattr(animals, name)
+        assert animals.to_dict() == before
+
+    def test_a_map_is_copied_and_pickled_all_the_same(self) -> None:
+        animals = LabelMap(["cat", "dog"], ignore="void")
+        for other in (copy.copy(animals), copy.deepcopy(animals)):
+            assert other == animals
+        assert pickle.loads(pickle.dumps(animals)).encode(["dog", "void"]).tolist() == [1, -100]

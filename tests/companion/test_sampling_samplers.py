@@ -21,10 +21,13 @@ import companion
 from companion import (
     BalancedSampler,
     LabelledImages,
+    audit_sampler,
     balanced_sampler,
+    class_counts,
     class_weights,
     fit,
     fit_replicas,
+    labels_of,
     mlp,
 )
 
@@ -448,3 +451,22 @@ def test_the_sampler_has_a_class_of_its_own() -> None:
     sampler = balanced_sampler(LABELS, seed=3, rank=1, world_size=2)
     assert isinstance(sampler, BalancedSampler)
     assert (sampler.seed, sampler.rank, sampler.world_size, sampler.epoch) == (3, 1, 2, 0)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda data: balanced_sampler(data, seed=0),
+        class_counts,
+        class_weights,
+        lambda data: audit_sampler(range(4), data),
+    ],
+    ids=["sampler", "counts", "weights", "audit"],
+)
+def test_labels_that_could_be_several_are_chosen_beforehand(read: Callable[[Any], Any]) -> None:
+    first, second = torch.tensor([0, 1, 0, 1]), torch.tensor([0, 0, 1, 2])
+    data = TensorDataset(torch.zeros(4, 1), first, second)
+    message = r"received positions \[1, 2\] .*Pass the labels .*labels_of\(data, labels=1\)"
+    with pytest.raises(ValueError, match=message):
+        read(data)
+    read(labels_of(data, labels=2))

@@ -213,13 +213,13 @@ REFUSALS = [
     refused(
         lambda d: {"train": DataLoader(TensorDataset(d.images.byte(), d.labels))},
         TypeError,
-        r"must be floating point; the loader gives torch\.uint8\. Scale",
+        r"images in floating point, unless .*received torch\.uint8 and failed .*Scale",
         "integer images",
     ),
     refused(
         lambda d: {"validation": DataLoader(TensorDataset(d.images.byte(), d.labels))},
         TypeError,
-        r"must be floating point; the loader gives torch\.uint8\. Scale",
+        r"images in floating point, unless .*received torch\.uint8 and failed .*Scale",
         "integer validation images",
     ),
 ]

@@ -597,7 +597,7 @@ class TestOtherPeoplesBatches:
             (
                 [(torch.ones(2, 1, 6, 6, dtype=torch.uint8), torch.tensor([0, 1]))],
                 TypeError,
-                "images must be floating point",
+                "images in floating point",
             ),
         ],
         ids=[
