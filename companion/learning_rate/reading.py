@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from companion.inputs import (
     BatchReader,
-    HeldSet,
     batches,
     check_labels_fit,
     integer_labels,
+    is_held,
     is_pair,
     whole_number,
 )
@@ -51,12 +51,12 @@ def shuffled(
     if not _is_held(data):
         yield from batches(data, batch_size, reader=reader)
         return
-    labels = data.labels if isinstance(data, HeldSet) else integer_labels(data[1])
+    labels = data.labels if is_held(data) else integer_labels(data[1])
     rows = torch.randperm(len(labels), generator=order).to(labels.device)
     for chosen in rows.split(batch_size):
         if len(chosen) == 1 < len(labels) and batch_size > 1:
             continue
-        if isinstance(data, HeldSet):
+        if is_held(data):
             yield data.batch(chosen)
         else:
             yield torch.as_tensor(data[0])[chosen], labels[chosen]
@@ -69,4 +69,4 @@ def check_targets(loss: Any, logits: Tensor, labels: Tensor) -> None:
 
 
 def _is_held(data: Any) -> bool:
-    return isinstance(data, HeldSet) or is_pair(data)
+    return is_held(data) or is_pair(data)
