@@ -8,6 +8,9 @@ from torch import Tensor
 from companion.inputs import IGNORE_INDEX
 from companion.training.errors import NonFiniteLossError
 
+WAITING = 2**18
+"""How many logits may wait to be looked at: a megabyte."""
+
 
 class Tally:
     """Losses, answers and labels of an epoch's batches, and the rates of its steps.
@@ -26,12 +29,23 @@ class Tally:
         self.answers: list[Tensor] = []
         self.truths: list[Tensor] = []
         self.rates: list[float] = []
+        self._logits: list[Tensor] = []
+        self._waiting = 0
 
     def add(self, logits: Tensor, labels: Tensor, loss: Tensor) -> None:
         """Note a batch."""
         self.losses.append(loss.detach())
-        self.answers.append(answers_in(logits))
         self.truths.append(labels)
+        self._logits.append(logits.detach())
+        self._waiting += logits.numel()
+        # Between two steps an argmax takes a CPU five times as long as after other argmaxes.
+        if self._waiting > WAITING or logits.device.type != "cpu":
+            self._answer()
+
+    def _answer(self) -> None:
+        self.answers += map(answers_in, self._logits)
+        self._logits.clear()
+        self._waiting = 0
 
     def averages(self, epoch: int, *, accumulate: int = 1) -> tuple[float, float, float]:
         """Return loss and accuracy, each labelled image weighted alike, and the last rate.
@@ -65,6 +79,7 @@ class Tally:
                 f"training data must yield a labelled image in each epoch; all labels of epoch "
                 f"{epoch + 1} are {IGNORE_INDEX}, which means none. Look at how they were encoded."
             )
+        self._answer()
         right = int((torch.cat(self.answers).cpu() == labels).sum())
         loss = (values.where(sizes > 0, 0.0) * sizes).sum().item() / total
         return loss, right / total, self.rates[-1]

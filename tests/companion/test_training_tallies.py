@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from companion.training.storing import not_finite
-from companion.training.tallies import answers_in
+from companion.training.tallies import WAITING, Tally, answers_in
 
 NAN, INF = torch.nan, torch.inf
 
@@ -49,3 +49,16 @@ def test_a_dead_logit_is_an_answer_too() -> None:
     head = nn.Linear(2, 3)
     nn.init.zeros_(head.weight), nn.init.zeros_(head.bias)
     assert answers_in(head(torch.ones(2, 2))).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("rows", [1, WAITING // 4], ids=["few logits", "more than may wait"])
+def test_each_batch_is_counted_once_however_many_logits_wait(rows: int) -> None:
+    tally, generator = Tally(), torch.Generator().manual_seed(0)
+    right = []
+    for width in (3, 3, 5):  # a head may grow
+        logits = torch.randn(rows, width, generator=generator)
+        labels = torch.randint(3, (rows,), generator=generator)
+        tally.add(logits, labels, torch.tensor(1.0))
+        tally.rates.append(0.1)
+        right.append(logits.argmax(1) == labels)
+    assert tally.averages(0)[1] == torch.cat(right).sum().item() / (3 * rows)
