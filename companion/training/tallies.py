@@ -34,16 +34,20 @@ class Tally:
 
     def add(self, logits: Tensor, labels: Tensor, loss: Tensor) -> None:
         """Note a batch."""
+        if self._logits and logits.shape[1] != self._logits[0].shape[1]:
+            self._answer()
         self.losses.append(loss.detach())
         self.truths.append(labels)
         self._logits.append(logits.detach())
         self._waiting += logits.numel()
-        # Between two steps an argmax takes a CPU five times as long as after other argmaxes.
+        # Between two steps an argmax takes a CPU several times as long as one of many rows.
         if self._waiting > WAITING or logits.device.type != "cpu":
             self._answer()
 
     def _answer(self) -> None:
-        self.answers += map(answers_in, self._logits)
+        if self._logits:
+            together = torch.cat(self._logits) if len(self._logits) > 1 else self._logits[0]
+            self.answers.append(answers_in(together))
         self._logits.clear()
         self._waiting = 0
 
