@@ -10,7 +10,11 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
-REPETITIONS = 5
+AT_LEAST, AT_MOST, WITHIN = 5, 101, 10.0
+"""Turns of a comparison: as many as `WITHIN` seconds hold, in these bounds.
+
+A network of 40 ms a run needs more of them for a median than one of a second.
+"""
 
 
 def seconds(run: Callable[[], Any], device: torch.device) -> float:
@@ -38,13 +42,15 @@ def compare(
     `amount` is what one run gets done, in `unit`.
     """
     ours(), theirs()  # warm-up
-    pairs = [
+    pairs: list[tuple[float, ...]] = []
+    start = time.perf_counter()
+    for turn in tqdm(range(AT_MOST), desc=title, disable=None, leave=False):
+        if turn >= AT_LEAST and time.perf_counter() - start > WITHIN:
+            break
         # In turn, and each first as often as the other, so that a busy moment hits both.
-        (seconds(ours, device), seconds(theirs, device))
-        if turn % 2
-        else (seconds(theirs, device), seconds(ours, device))[::-1]
-        for turn in tqdm(range(REPETITIONS), desc=title, disable=None, leave=False)
-    ]
+        both = (ours, theirs) if turn % 2 else (theirs, ours)
+        found = tuple(seconds(run, device) for run in both)
+        pairs.append(found if turn % 2 else found[::-1])
     rates = [amount / statistics.median(times) for times in zip(*pairs, strict=True)]
     ratio = statistics.median(other / own for own, other in pairs)
     met = target is None or ratio >= target
@@ -54,6 +60,6 @@ def compare(
     print(f"{title}:")
     for rate, name in zip(rates, names, strict=True):
         shown = f"{rate:10,.0f}" if rate >= 100 else f"{rate:10.2f}"
-        print(f"  {shown} {unit}/s  {name} (median of {REPETITIONS})")
+        print(f"  {shown} {unit}/s  {name} (median of {len(pairs)})")
     print(f"  {ratio:10.2f} median ratio, {verdict}", flush=True)
     return met

@@ -18,6 +18,7 @@ from companion.inputs import (
     device_of,
     dtype_of,
     input_batches,
+    is_held,
     is_pair,
     moved,
     out_of_order,
@@ -146,7 +147,7 @@ def _refuse_disorder(data: Any) -> None:
 
 
 def _refuse_ignored(data: Any, inputs: Selector, labels: Selector) -> None:
-    held = isinstance(data, HeldSet | Tensor | np.ndarray) or is_pair(data)
+    held = is_held(data) or isinstance(data, Tensor | np.ndarray) or is_pair(data)
     if held and (inputs is not None or labels is not None):
         raise TypeError(
             "inputs= and labels= say where to look in a loader's batches; received them with "

@@ -20,6 +20,7 @@ from companion.inputs import (
     Selector,
     checked_logits,
     integer_labels,
+    is_held,
     listed_names,
 )
 from companion.labels import LabelMap, UnknownLabelError
@@ -110,7 +111,7 @@ def report(
 
 
 def _labels_in(given: Any) -> Tensor:
-    if isinstance(given, HeldSet):
+    if is_held(given):
         return given.labels
     if isinstance(given, DataLoader):
         raise TypeError(

@@ -6,7 +6,7 @@ One of the three lowest rooms: it imports nothing from the rest of the package.
 from companion.inputs.calling import called, refusals_explained
 from companion.inputs.iterating import refuse_no_batches
 from companion.inputs.labels import IGNORE_INDEX, check_labels_fit, integer_labels
-from companion.inputs.loaders import HeldSet, batches, input_batches, is_pair
+from companion.inputs.loaders import HeldSet, batches, input_batches, is_held, is_pair
 from companion.inputs.logits import checked_logits, real_numbers
 from companion.inputs.models import device_of, dtype_of, refuse_lazy, trainable_parameters
 from companion.inputs.names import ClassName, brief, listed_names, plain, plain_names
@@ -41,6 +41,7 @@ __all__ = [
     "dtype_of",
     "input_batches",
     "integer_labels",
+    "is_held",
     "is_pair",
     "listed_names",
     "logits_of",

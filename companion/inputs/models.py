@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
@@ -15,7 +17,7 @@ def device_of(model: nn.Module) -> torch.device:
     >>> device_of(nn.Linear(2, 2))
     device(type='cpu')
     """
-    for tensor in [*model.parameters(), *model.buffers()]:
+    for tensor in chain(model.parameters(), model.buffers()):
         return tensor.device
     return torch.device("cpu")
 
@@ -26,7 +28,7 @@ def dtype_of(model: nn.Module) -> torch.dtype:
     >>> dtype_of(nn.Linear(2, 2).double())
     torch.float64
     """
-    for tensor in [*model.parameters(), *model.buffers()]:
+    for tensor in chain(model.parameters(), model.buffers()):
         if tensor.is_floating_point():
             return tensor.dtype
     return torch.float32

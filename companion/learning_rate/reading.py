@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from companion.inputs import (
     BatchReader,
-    HeldSet,
     batches,
     check_labels_fit,
     checked_inputs,
     integer_labels,
+    is_held,
     is_pair,
     refuse_no_batches,
     whole_number,
@@ -58,7 +58,7 @@ def shuffled(
             if len(labels) > 1 or largest <= 1:
                 yield inputs, labels
         return
-    if isinstance(data, HeldSet):
+    if is_held(data):
         inputs, labels = data.images, data.labels
     else:
         inputs = checked_inputs(data[0])
@@ -67,7 +67,7 @@ def shuffled(
     for chosen in rows.split(batch_size):
         if len(chosen) == 1 < len(labels) and batch_size > 1:
             continue
-        if isinstance(data, HeldSet):
+        if is_held(data):
             yield data.batch(chosen)
         else:
             yield inputs[chosen], labels[chosen]
@@ -80,4 +80,4 @@ def check_targets(loss: Any, logits: Tensor, labels: Tensor) -> None:
 
 
 def _is_held(data: Any) -> bool:
-    return isinstance(data, HeldSet) or is_pair(data)
+    return is_held(data) or is_pair(data)

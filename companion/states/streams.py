@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from companion.states.randomness import own_randomness, randomness_kept
+from companion.states.randomness import own_randomness, randomness_kept, seeded_generator
 
 
 class RandomStream:
@@ -30,25 +30,35 @@ class RandomStream:
     """
 
     def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:
-        self.device = torch.device(device)
-        with own_randomness(seed, self.device):
-            self._states = _global_states(self.device)
+        self.device, self._seed = torch.device(device), seed
+        seeded_generator(seed)  # raises for what is no seed
+        self._drawn: dict[str, Any] | None = None  # until it is drawn from, the seed says it all
 
     @contextmanager
     def drawing(self) -> Iterator[None]:
         """Let draws inside the block be the run's, and give the global states back after."""
-        with randomness_kept(self.device):
-            _set_global_states(self._states, self.device)
+        fresh = self._drawn is None
+        with own_randomness(self._seed, self.device) if fresh else randomness_kept(self.device):
+            if self._drawn is not None:
+                _set_global_states(self._drawn, self.device)
             try:
                 yield
             finally:
-                self._states = _global_states(self.device)
+                self._drawn = _global_states(self.device)
+
+    @property
+    def _states(self) -> dict[str, Any]:
+        if self._drawn is None:
+            with own_randomness(self._seed, self.device):
+                self._drawn = _global_states(self.device)
+        return self._drawn
 
     def state_dict(self) -> dict[str, Any]:
         """Return the states, readable with `torch.load(weights_only=True)`."""
-        version, numbers, gauss = self._states["python"]
-        name, keys, position, has_gauss, cached = self._states["numpy"]
-        return self._states | {
+        states = self._states
+        version, numbers, gauss = states["python"]
+        name, keys, position, has_gauss, cached = states["numpy"]
+        return states | {
             "python": [version, torch.tensor(numbers, dtype=torch.int64), gauss],
             "numpy": [
                 name,
@@ -63,9 +73,9 @@ class RandomStream:
         """Go on where the stored stream stood; of another kind of device, the GPU's is left out."""
         version, numbers, gauss = stored["python"]
         name, keys, *rest = stored["numpy"]
-        self._states = self._states | stored
-        self._states["python"] = (version, tuple(numbers.tolist()), gauss)
-        self._states["numpy"] = (name, keys.numpy().astype(np.uint32), *rest)
+        self._drawn = self._states | stored
+        self._drawn["python"] = (version, tuple(numbers.tolist()), gauss)
+        self._drawn["numpy"] = (name, keys.numpy().astype(np.uint32), *rest)
 
 
 def _global_states(device: torch.device) -> dict[str, Any]:

@@ -14,10 +14,10 @@ from torch.utils.data import Dataset
 from companion.findings import Finding
 from companion.inputs import (
     BatchReader,
-    HeldSet,
     batches,
     checked_inputs,
     integer_labels,
+    is_held,
     is_pair,
     plain,
     whole_number,
@@ -70,7 +70,7 @@ def training_batches(
     >>> [len(labels) for _, labels in training_batches(pair, None, order, 2, cpu)]
     [2, 2, 1]
     """
-    if isinstance(data, HeldSet):
+    if is_held(data):
         rows = positions(len(data.labels), sampler, order).to(device)
         parts = rows.split(batch_size) if len(rows) else ()
         yield from (data.batch(chosen) for chosen in islice(parts, most))
@@ -143,17 +143,17 @@ def epochs_for(data: Any, steps: int, *, batch_size: int | None = None) -> int:
     8
     """
     steps = whole_number(steps, "steps")
-    if isinstance(data, Dataset) and not isinstance(data, HeldSet):
+    if isinstance(data, Dataset) and not is_held(data):
         raise TypeError(
             "steps are counted in batches, and a data set has none; received "
             f"{type(data).__name__}. Wrap it in a DataLoader."
         )
     data = held(data)
-    if not isinstance(data, HeldSet) and batch_size is not None:
+    if not is_held(data) and batch_size is not None:
         raise ValueError(
             f"a loader has its own batch size, so {batch_size} would be ignored. Leave it out."
         )
-    if not isinstance(data, HeldSet):
+    if not is_held(data):
         return -(-steps // max(1, count_batches(data, None, 1)))
     size = 128 if batch_size is None else whole_number(batch_size, "batch_size")
     return -(-steps * size // len(data.labels))
@@ -169,7 +169,7 @@ def count_batches(
     >>> count_batches([None] * 7, None, 128)
     7
     """
-    if isinstance(data, HeldSet):
+    if is_held(data):
         drawn = len(sampler) if isinstance(sampler, Sized) else len(data.labels)
         found = -(-drawn // batch_size)
         return found if given is None else min(found, given)
@@ -191,7 +191,7 @@ def last_batch_size(data: Any, sampler: Iterable[int] | None, batch_size: int) -
     >>> last_batch_size(TensorPair(torch.zeros(5, 1), torch.zeros(5).long()), None, 2)
     1
     """
-    if isinstance(data, HeldSet):
+    if is_held(data):
         count: Any = len(sampler) if isinstance(sampler, Sized) else len(data.labels)
         size: Any = batch_size
     else:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from companion.evaluation import label_map_of
-from companion.inputs import HeldSet, is_pair, refuse_no_batches
+from companion.inputs import is_held, is_pair, refuse_no_batches
 from companion.sampling import double_correction, made_for_other_data, mismatched_sampler
 from companion.training.batching import said_of_positions
 
@@ -36,7 +36,7 @@ def check_data(
                 f"{name} must yield its batches anew in each epoch; received "
                 f"{type(data).__name__}, an iterator, which ends after one. Pass the loader itself."
             )
-        sized = isinstance(data, HeldSet) or is_pair(data)
+        sized = is_held(data) or is_pair(data)
         unread = isinstance(data, str | bytes | Tensor | dict) or not isinstance(data, Iterable)
         items = hasattr(data, "__getitem__") and isinstance(data, torch.utils.data.Dataset)
         if not sized and (unread or items):
@@ -50,9 +50,9 @@ def check_data(
             "a sampler must yield its positions anew in each epoch; received none but an "
             "iterator, and an iterator ends after one epoch. Pass the sampler itself, or a list."
         )
-    held = isinstance(train, HeldSet) or is_pair(train)
+    held = is_held(train) or is_pair(train)
     unused = [name for name in ("inputs", "labels") if held and selectors.get(name) is not None]
-    if unused and (validation is None or isinstance(validation, HeldSet) or is_pair(validation)):
+    if unused and (validation is None or is_held(validation) or is_pair(validation)):
         raise ValueError(
             f"what is held as tensors has its inputs and labels, so {' and '.join(unused)} would "
             "be ignored. Leave it out; it is for batches of a loader."
@@ -83,11 +83,11 @@ def check_sampling(train: Any, sampler: Any, loss: Any) -> None:
     >>> check_sampling((torch.zeros(2, 1), torch.tensor([0, 1])), None, torch.nn.CrossEntropyLoss())
     """
     wrong = mismatched_sampler(train) if isinstance(train, DataLoader) else None
-    if isinstance(train, HeldSet) and not hasattr(sampler, "items"):  # positions() names these
+    if is_held(train) and not hasattr(sampler, "items"):  # positions() names these
         wrong = made_for_other_data(sampler, len(train.labels))
     if wrong is not None:
         raise ValueError(said_of_positions(wrong))
-    if isinstance(train, HeldSet):
+    if is_held(train):
         twice = double_correction(sampler, loss, labels=train.labels)
     else:
         twice = double_correction(train, loss)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from companion.evaluation import label_map_of
-from companion.inputs import BatchReader, HeldSet, Selector, dtype_of
+from companion.inputs import BatchReader, Selector, dtype_of, is_held
 from companion.labels import LabelMap
 from companion.training.batching import count_batches, held, last_batch_size
 from companion.training.checks import (
@@ -117,7 +117,7 @@ class Options:
 
     def recipe(self, model: nn.Module, train: Any, device: torch.device) -> Recipe:
         """Return how each step computes."""
-        label_map = getattr(train, "label_map", None) if isinstance(train, HeldSet) else None
+        label_map = getattr(train, "label_map", None) if is_held(train) else None
         return Recipe(
             loss=self.loss.to(device) if isinstance(self.loss, nn.Module) else self.loss,
             augment=self.augment,
@@ -128,7 +128,7 @@ class Options:
             accumulate=self.accumulate,
             classes=None if label_map is None else len(label_map),
             reader=BatchReader(self.inputs, self.labels),
-            held=isinstance(train, HeldSet),
+            held=is_held(train),
             last_of_one=last_batch_size(train, self.sampler, self.rows) == 1,
         )
 
@@ -141,7 +141,7 @@ class Options:
         }
         data = digest_of(train, self.batches_of(train))
         seen = held(self.validation)
-        batches = len(seen) if isinstance(seen, Sized) and not isinstance(seen, HeldSet) else 0
+        batches = len(seen) if isinstance(seen, Sized) and not is_held(seen) else 0
         return {
             "model": described(model),
             "train": data,

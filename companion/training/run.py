@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from companion.inputs import HeldSet, trainable_parameters
+from companion.inputs import is_held, trainable_parameters
 from companion.states import (
     RandomStream,
     Weights,
@@ -92,7 +92,7 @@ class TrainingRun(Resumable):
     def _prepare(self) -> None:
         options, model = self.options, self.model.to(self.device)
         self.train, self.validation = (
-            data.to(self.device) if isinstance(data, HeldSet) and hasattr(data, "to") else data
+            data.to(self.device) if is_held(data) and hasattr(data, "to") else data
             for data in (self.train, self.validation)
         )
         self.optimizer = optimizer_factory(options.optimizer)(self.trainable, options.lr)
@@ -157,7 +157,7 @@ class TrainingRun(Resumable):
                 reader=self.recipe.reader, most=options.steps_per_epoch,
             )  # fmt: skip
             trained = train_epoch(self.machine, source, self.recipe, number, self.train)
-            if self.validation is None or options.monitor != "accuracy":
+            if self._looked_at_unscored:
                 self._refuse_non_finite()
             scores = None
             if self.validation is not None:
@@ -168,6 +168,11 @@ class TrainingRun(Resumable):
         self._step_schedule(epoch)
         return epoch
 
+    @property
+    def _looked_at_unscored(self) -> bool:
+        """Whether the weights are looked at after each epoch, or only those of a better one."""
+        return self.validation is None or self.options.monitor != "accuracy"
+
     def _noted(self, trained: tuple[float, float, float], scores: Scores | None) -> Epoch:
         history, found = self.history, None
         if scores is not None:
@@ -175,7 +180,8 @@ class TrainingRun(Resumable):
         best = history.epochs[history.best].monitored if len(history) else None
         improved = found is None or improves(self.options.monitor, found, best)
         if improved:
-            self._refuse_non_finite()
+            if not self._looked_at_unscored:
+                self._refuse_non_finite()
             self._best = ModelState(tensors_of(self.model), extra_of(self.model))
             history.best = len(history)
         loss, accuracy = (scores.loss, scores.accuracy) if scores else (None, None)

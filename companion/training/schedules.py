@@ -83,7 +83,7 @@ def scheduler_factory(chosen: Any, total: int) -> SchedulerFactory:
             f"{type(chosen).__name__}(optimiser, …)."
         )
     function = chosen_from(chosen, SCHEDULES, "schedule", otherwise)
-    if _arguments_needed(function) == 1:
+    if not isinstance(chosen, str) and _arguments_needed(function) == 1:
         return partial(_made_by, function)
     return lambda optimizer: LambdaLR(optimizer, lambda step: _factor(function, step, total))
 

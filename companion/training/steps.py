@@ -15,7 +15,6 @@ from torch.optim import Optimizer
 from companion.inputs import (
     IGNORE_INDEX,
     BatchReader,
-    HeldSet,
     batches,
     check_labels_fit,
     compute_logits,
@@ -23,7 +22,7 @@ from companion.inputs import (
 )
 from companion.states import Weights, evaluating, randomness_kept
 from companion.training.checks import check_first_batch, check_loss_value
-from companion.training.errors import NonFiniteLossError
+from companion.training.tallies import Tally, answers_in
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Batch = tuple[Any, Tensor]
@@ -86,10 +85,7 @@ def train_epoch(
 ) -> tuple[float, float, float]:
     """Train for one epoch; return loss and accuracy, each image weighted alike, and the rate."""
     model = machine.model.train()
-    losses: list[Tensor] = []
-    truths: list[Tensor] = []
-    answers: list[Tensor] = []
-    rates: list[float] = []
+    tally = Tally()
     while group := list(islice(source, recipe.accumulate)):
         machine.optimizer.zero_grad(set_to_none=True)
         shares = _shares(group)
@@ -97,9 +93,9 @@ def train_epoch(
             if recipe.augment is not None:
                 inputs = recipe.augment(inputs)
             inputs = moved(inputs, recipe.device, recipe.dtype)
-            first = not losses
+            first = not tally.losses
             if first:
-                everything = data.labels if isinstance(data, HeldSet) else labels
+                everything = data.labels if recipe.held else labels
                 if recipe.last_of_one and isinstance(inputs, Tensor):
                     _try_one(model, inputs, labels, recipe)
             logits, value = forward(
@@ -109,11 +105,9 @@ def train_epoch(
                 check_loss_value(value)
             if share:
                 machine.backward(value if share == 1 else value * share)
-            losses.append(value.detach())
-            answers.append(logits.detach().argmax(1))
-            truths.append(labels)
-        rates.append(machine.step(recipe.clip_norm))
-    return _averages(losses, truths, answers, rates, epoch, recipe)
+            tally.add(logits, labels, value)
+        tally.rates.append(machine.step(recipe.clip_norm))
+    return tally.averages(epoch, accumulate=recipe.accumulate)
 
 
 def _shares(group: list[Batch]) -> list[float]:
@@ -147,46 +141,6 @@ def _try_one(model: nn.Module, inputs: Any, labels: Tensor, recipe: Recipe) -> N
         before.restore()
 
 
-def _averages(
-    losses: list[Tensor],
-    truths: list[Tensor],
-    answers: list[Tensor],
-    rates: list[float],
-    epoch: int,
-    recipe: Recipe,
-) -> tuple[float, float, float]:
-    if not losses:
-        raise ValueError(
-            f"training data must yield a batch in each epoch; received none in epoch {epoch + 1}. "
-            "Look at the length of the loader or sampler; an iterator ends after one epoch."
-        )
-    # Read once: a number read back at every step would make a GPU wait.
-    values = torch.stack(losses).double().cpu()
-    labels = torch.cat(truths).cpu()
-    counted = labels != IGNORE_INDEX
-    sizes = torch.tensor([len(each) for each in truths]).cpu()
-    if not bool(counted.all()):
-        sizes = torch.stack([part.sum() for part in counted.split(sizes.tolist())])
-    broken = ~torch.isfinite(values) & ((sizes > 0) | (recipe.accumulate == 1))
-    if bool(broken.any()):
-        step = int(broken.nonzero()[0])
-        rate = rates[min(step // recipe.accumulate, len(rates) - 1)]
-        raise NonFiniteLossError(
-            f"the loss must stay finite; it became {values[step].item()} in epoch {epoch + 1}, "
-            f"step {step + 1}, at learning rate {rate:.3g}. Lower lr, or look for NaN in "
-            f"images and for batches with no label but {IGNORE_INDEX}, which means none."
-        )
-    if not int(sizes.sum()):
-        raise ValueError(
-            f"training data must yield a labelled image in each epoch; all labels of epoch "
-            f"{epoch + 1} are {IGNORE_INDEX}, which means none. Look at how they were encoded."
-        )
-    right = int((torch.cat(answers).cpu() == labels).sum())
-    total = int(sizes.sum())
-    loss = (values.where(sizes > 0, 0.0) * sizes).sum().item() / total
-    return loss, right / total, rates[-1]
-
-
 @dataclass(frozen=True)
 class Scores:
     """What a model scored on a validation set, and the logits and labels that it came from."""
@@ -218,5 +172,5 @@ def score(model: nn.Module, data: Any, recipe: Recipe, *, most: int | None = Non
             "validation data must yield a labelled image; received none. Look at the loader."
         )
     together = torch.cat(logits)
-    right = int((together.argmax(1) == labels).sum())
+    right = int((answers_in(together) == labels).sum())
     return Scores(total / count, right / count, together, labels)

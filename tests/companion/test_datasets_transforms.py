@@ -14,7 +14,7 @@ from torchvision.models import ResNet18_Weights
 from torchvision.transforms import v2
 
 from companion import LabelledImages, few_of_each, join, long_tailed, noisy_labels
-from companion.inputs import HeldSet, batches
+from companion.inputs import batches, is_held
 
 MEAN, DEVIATION = 0.25, 0.5
 
@@ -69,7 +69,7 @@ class TestWhatIsGiven:
 
     def test_whoever_asks_for_batches_gets_it(self) -> None:
         data = numbered([0, 1, 2])
-        assert isinstance(data, HeldSet)
+        assert is_held(data)
         given = torch.cat([images for images, _ in batches(data, 2)])
         assert torch.equal(given, normalise(data.images))
 
