@@ -33,6 +33,7 @@ class Variation(NamedTuple):
     environment: dict[str, str]
     python: str | None = None
     needs: str | None = None
+    extra: bool = False
 
 
 def read_variations(path: Path = VARIATIONS) -> list[Variation]:
