@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
-from _pytest.mark import ParameterSet
 from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,7 +23,7 @@ FIRST_EDITION = ("02-trained-on-some", "05-a-new-head")
 _GLUE_ROLE = re.compile(r"\{glue(?::(?P<kind>\w*))?\}`(?P<target>[^`]+)`")
 
 
-def by_form(sources: list[Path]) -> list[ParameterSet]:
+def by_form(sources: list[Path]) -> list[Any]:
     """The sources as parameters of a test of form, which those of the first edition fail."""
     reason = "written in the form of the first edition"
     old = pytest.mark.xfail(reason=reason, strict=True)

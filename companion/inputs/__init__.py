@@ -8,7 +8,13 @@ from companion.inputs.iterating import refuse_no_batches
 from companion.inputs.labels import IGNORE_INDEX, check_labels_fit, integer_labels
 from companion.inputs.loaders import HeldSet, batches, input_batches, is_held, is_pair
 from companion.inputs.logits import checked_logits, real_numbers
-from companion.inputs.models import device_of, dtype_of, refuse_lazy, trainable_parameters
+from companion.inputs.models import (
+    device_of,
+    dtype_of,
+    refuse_lazy,
+    refuse_unready,
+    trainable_parameters,
+)
 from companion.inputs.names import ClassName, brief, listed_names, plain, plain_names
 from companion.inputs.numbers import (
     arrays_equal,
@@ -54,6 +60,7 @@ __all__ = [
     "refusals_explained",
     "refuse_lazy",
     "refuse_no_batches",
+    "refuse_unready",
     "refuse_without_values",
     "trainable_parameters",
     "whole_number",

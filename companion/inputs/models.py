@@ -35,30 +35,44 @@ def dtype_of(model: nn.Module) -> torch.dtype:
 
 
 def refuse_lazy(model: nn.Module) -> None:
-    """Raise `TypeError` for a model with layers without a shape, or without values.
+    """Raise `TypeError` for a model with layers that have no shape yet.
 
     >>> refuse_lazy(nn.Linear(2, 2))
     """
-    tensors = [*model.named_parameters(), *model.named_buffers()]
-    lazy = [name for name, tensor in tensors if is_lazy(tensor)]
+    lazy = [name for name, tensor in _tensors(model) if is_lazy(tensor)]
     if lazy:
         raise TypeError(
             f"a model's layers need their shapes; {lazy[0]!r} is lazy and has none yet. Run a "
             "batch through the model first."
         )
-    for name, tensor in tensors:
+
+
+def refuse_unready(model: nn.Module) -> None:
+    """Raise `TypeError` for a model with layers that have no shape yet, or no values.
+
+    A model on the meta device has a head that can be found and replaced, and cannot compute.
+
+    >>> refuse_unready(nn.Linear(2, 2))
+    """
+    refuse_lazy(model)
+    for name, tensor in _tensors(model):
         refuse_without_values(tensor, f"a model's weights, {name!r} among them,")
+
+
+def _tensors(model: nn.Module) -> list[tuple[str, torch.Tensor]]:
+    return [*model.named_parameters(), *model.named_buffers()]
 
 
 def trainable_parameters(model: nn.Module, purpose: str) -> list[nn.Parameter]:
     """Return the parameters that may change, each once; `purpose` is what needs them.
 
-    Raises `ValueError` where every parameter is frozen, `TypeError` for a lazy model.
+    Raises `ValueError` where every parameter is frozen, `TypeError` for a model without shapes
+    or values.
 
     >>> len(trainable_parameters(nn.Linear(2, 2), "training"))
     2
     """
-    refuse_lazy(model)
+    refuse_unready(model)
     found = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not found:
         raise ValueError(

@@ -13,7 +13,7 @@ from companion.inputs import (
     dtype_of,
     logits_of,
     refusals_explained,
-    refuse_lazy,
+    refuse_unready,
     trainable_parameters,
 )
 from companion.replicas.chains import chain_of, forward
@@ -161,7 +161,7 @@ def _hooked_backward(model: nn.Module) -> Iterator[str]:
 def _check_alike(models: Sequence[nn.Module]) -> None:
     """Raise `ValueError` for networks that cannot be computed as one."""
     for model in models:
-        refuse_lazy(model)
+        refuse_unready(model)
     described = [
         (
             [type(module) for module in m.modules()],

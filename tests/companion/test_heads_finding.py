@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+import torchvision
 from torch import Tensor, nn
 
-from companion import AmbiguousHeadError, find_head, small_cnn
+from companion import AmbiguousHeadError, find_head, replace_head, small_cnn
 from small_models import Backwards
 
 IMAGES = torch.zeros(2, 4)
@@ -288,3 +289,10 @@ def test_a_head_is_not_beside_itself() -> None:
     layers = OrderedDict((name, nn.Linear(4, 4)) for name in ("aux_first", "aux_last"))
     found = find_head(nn.Sequential(layers))
     assert (found.name, found.auxiliary) == ("aux_last", ("aux_first",))
+
+
+def test_head_of_a_model_without_values_is_found_and_replaced() -> None:
+    """A skeleton has shapes alone, which is all that surgery needs."""
+    with torch.device("meta"):
+        model = torchvision.models.resnet18()
+    assert find_head(replace_head(model, 7)).num_classes == 7

@@ -23,7 +23,7 @@ from companion.inputs import (
     compute_logits,
     input_batches,
     integer_labels,
-    refuse_lazy,
+    refuse_unready,
 )
 
 BATCH = (torch.zeros(2, 3), torch.tensor([0, 1]))
@@ -214,7 +214,7 @@ LABELS = torch.zeros(2, device="meta", dtype=torch.int64)
         lambda: BatchReader()({"image": np.zeros((2, 3)), "label": LABELS}),
         lambda: LabelledImages(torch.zeros(2, 1, 3, 3), LABELS, ["a"]),
         lambda: LabelledImages(torch.zeros(2, 1, 3, 3, device="meta"), [0, 0], ["a"]),
-        lambda: refuse_lazy(nn.Linear(2, 2, device="meta")),
+        lambda: refuse_unready(nn.Linear(2, 2, device="meta")),
     ],
     ids=["labels", "logits", "inputs", "batch", "labels of a set", "images of a set", "weights"],
 )
