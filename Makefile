@@ -14,7 +14,7 @@ endif
 INSTALLED := $(VENV)/.installed
 RENDERED := _build/html/index.html
 
-PAGES := _config.yml book/_toc.yml book/references.bib book/render.py \
+PAGES := _config.yml book/_toc.yml book/references.bib book/render.py book/claim_cards.py \
 	$(wildcard book/*.md book/_static/* book/notebooks/*.ipynb) book/notebooks
 
 .DEFAULT_GOAL := help

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Response, Route, 
 
 from book_files import BOOK, NOTEBOOKS
 
-PAGES = ["intro", "preface", "how-tested", "references"]
+PAGES = ["intro", "symptoms", "preface", "answers", "how-tested", "glossary", "references"]
 PAGES += [f"notebooks/{path.stem}" for path in NOTEBOOKS]
 WIDTHS = {"wide": 1280, "phone": 360}
 # At this width, on a phone, letters of nine points in a figure five inches wide can be read.
