@@ -42,7 +42,7 @@ def parts(block: nodes.literal_block) -> list[nodes.Node]:
     made: list[nodes.Node] = []
     for is_card, group in groupby(read, key=lambda each: each[1] is not None):
         if is_card:
-            cards = "\n".join(card(line, found) for line, found in group if found)
+            cards = "\n".join(card(found) for _, found in group if found)
             made.append(nodes.raw("", f'<div class="claims">\n{cards}\n</div>', format="html"))
         elif text := "\n".join(line for line, _ in group).strip("\n"):
             rest = block.deepcopy()
@@ -52,13 +52,13 @@ def parts(block: nodes.literal_block) -> list[nodes.Node]:
     return made
 
 
-def card(line: str, found: ClaimLine) -> str:
+def card(found: ClaimLine) -> str:
     """The HTML of one card."""
     kind = "claim" if found.is_claim else "check"
     verdict = found.verdict if found.is_claim else "check" if found.margin >= 0 else found.verdict
     kept = "kept" if found.margin >= 0 else "missed"
     statement = html.escape(found.statement)
-    numbers = html.escape(f"{shown(line, found)}, {found.bound}")
+    numbers = html.escape(f"{found.measured}, {found.bound}")
     why = f'<span class="claim-why">{html.escape(found.why)}</span>' if found.why else ""
     return (
         f'<div class="claim-card {kind} {kept}">'
@@ -66,12 +66,6 @@ def card(line: str, found: ClaimLine) -> str:
         f"{scale(found) if found.is_claim else ''}"
         f'<p class="claim-numbers">{numbers}{why}</p></div>'
     )
-
-
-def shown(line: str, found: ClaimLine) -> str:
-    """What was measured, in the words of the line."""
-    start = line.index(found.statement) + len(found.statement) + 2
-    return line[start : line.index(f", {found.bound}", start)]
 
 
 def scale(found: ClaimLine) -> str:

@@ -97,7 +97,7 @@ class BatchReader:
         raise TypeError(
             "a batch is a tuple (inputs, labels, …) or a dictionary; received "
             f"{type(batch).__name__}{_length(batch)}. Say what its labels are: labels=, a "
-            "function of the batch."
+            "function of the batch, or take them out with labels_of."
         )
 
 
@@ -154,11 +154,12 @@ def _names_one(fields: Mapping[Any, Any], names: tuple[str, ...]) -> bool:
 
 def _only_key(fields: Mapping[Any, Any], names: tuple[str, ...], what: str) -> str:
     there = [name for name in names if name in fields]
+    beforehand = ", or take them out with labels_of" if what == "labels" else ""
     if len(there) != 1:
         found = f"several, {brief(there)}" if there else f"keys {brief(list(fields))}"
         raise KeyError(
             f"the {what} of a batch must be in one place: {brief(names)}; received {found}. "
-            f"Say which: {what}=, a key or a function of the batch."
+            f"Say which: {what}=, a key or a function of the batch{beforehand}."
         )
     return there[0]
 
@@ -169,7 +170,8 @@ def _only_likely(batch: tuple[Any, ...] | list[Any]) -> int:
         found = f"positions {likely}" if likely else "none"
         raise ValueError(
             f"one element of a batch of {len(batch)} must be its labels, integers of shape "
-            f"(N,); received {found} that could be. Say which: labels=1, say."
+            f"(N,); received {found} that could be. Say which: labels=1, say, "
+            "where that is taken, or pass the labels themselves: labels_of(data, labels=1)."
         )
     return likely[0]
 

@@ -14,7 +14,7 @@ from companion.findings import Finding, by_severity
 from companion.inputs import IGNORE_INDEX, arrays_equal, whole_number
 from companion.sampling.correction import corrected_twice, fitted_prior
 from companion.sampling.mistakes import mistakes
-from companion.sampling.reading import its_labels
+from companion.sampling.reading import labels_of
 from companion.sampling.rows import checked_weights
 from companion.sampling.weights import class_counts
 
@@ -113,7 +113,7 @@ sample weights
             "labels say what the positions are of; received none. Pass the data set that they are "
             "for, or its labels, or a DataLoader, which has it."
         )
-    found, counts = its_labels(data), class_counts(data, num_classes=num_classes)
+    found, counts = labels_of(data), class_counts(data, num_classes=num_classes)
     drawn = _drawn(sampler, epochs)
     inside = [rows[(rows >= 0) & (rows < len(found))] for rows in drawn]
     shares, coverage = torch.zeros(len(counts)).double(), torch.zeros(len(counts)).double()
@@ -168,7 +168,7 @@ def expected_coverage(labels: Any, *, draws: int | None = None) -> Tensor:
     >>> expected_coverage([0] * 990 + [1] * 10)
     tensor([0.3966, 1.0000], dtype=torch.float64)
     """
-    total = len(its_labels(labels)) if draws is None else whole_number(draws, "draws")
+    total = len(labels_of(labels)) if draws is None else whole_number(draws, "draws")
     counts = class_counts(labels).double()
     present = int((counts > 0).sum())
     return torch.where(counts > 0, 1 - (1 - 1 / (present * counts)) ** total, torch.nan)

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, WeightedRandomSampler
 from companion.findings import Finding
 from companion.inputs import IGNORE_INDEX, real_numbers
 from companion.sampling.adjustment import LogitAdjustedLoss
-from companion.sampling.reading import its_labels, stored_labels_of
+from companion.sampling.reading import labels_of, stored_labels_of
 from companion.sampling.samplers import BalancedSampler
 from companion.sampling.weights import WeightedLoss
 from companion.states import loader_samplers
@@ -101,7 +101,7 @@ the pull
 
 def _labels(loader: Any, sampler: Any, labels: Any) -> Tensor | None:
     if labels is not None:
-        return its_labels(labels)
+        return labels_of(labels)
     if isinstance(sampler, BalancedSampler):
         return sampler.labels
     return stored_labels_of(loader.dataset) if isinstance(loader, DataLoader) else None

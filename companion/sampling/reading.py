@@ -44,26 +44,6 @@ def labels_of(data: Any, *, labels: Selector = None) -> Tensor:
     return _labels(data, labels, whole=True)
 
 
-def its_labels(data: Any) -> Tensor:
-    """Return what `labels_of` returns, for callers that have no `labels=` to choose with.
-
-    Raises the errors of `labels_of`, which then say to choose beforehand.
-
-    >>> its_labels([0, 1])
-    tensor([0, 1])
-    """
-    try:
-        return labels_of(data)
-    except (TypeError, ValueError, LookupError) as error:
-        said, found, _ = str(error.args[0] if error.args else "").partition(" Say wh")
-        if not found:
-            raise
-        raise type(error)(
-            f"{said} Pass the labels that are meant: labels_of(data, labels=1), say, by a key, a "
-            "position or a function of the item."
-        ) from error
-
-
 def stored_labels_of(data: Any) -> Tensor | None:
     """Return what `labels_of` returns where some items tell, and None where all would be read.
 

@@ -11,7 +11,7 @@ from torch import Tensor, distributed
 from torch.utils.data import Sampler
 
 from companion.inputs import IGNORE_INDEX, whole_number
-from companion.sampling.reading import its_labels
+from companion.sampling.reading import labels_of
 from companion.sampling.weights import class_weights
 
 
@@ -42,7 +42,7 @@ def balanced_sampler(
     (100, True)
     """
     start = whole_number(seed, "seed", least=0, advice="A seed of its own for each run.")
-    found = its_labels(labels)
+    found = labels_of(labels)
     each = class_weights(labels, scheme=scheme)
     weights = each.double()[found.clamp(min=0)] * (found != IGNORE_INDEX)
     own, size = _process(rank, world_size)

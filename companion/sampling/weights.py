@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from companion.inputs import IGNORE_INDEX, whole_number
-from companion.sampling.reading import its_labels
+from companion.sampling.reading import labels_of
 from companion.sampling.rows import COUNTS, WEIGHTS, along_classes, checked_weights, made_as
 
 SCHEMES = ("inverse", "square-root", "effective")
@@ -27,7 +27,7 @@ def class_counts(labels: Any, *, num_classes: int | None = None) -> Tensor:
     >>> class_counts([0, 0, 2], num_classes=4)
     tensor([2, 0, 1, 0])
     """
-    found = its_labels(labels)
+    found = labels_of(labels)
     found = found[found != IGNORE_INDEX]
     declared = getattr(labels, "classes", None)
     width = len(declared) if declared else 0

@@ -12,7 +12,7 @@ from companion.evaluation import Interval
 NUMBER = r"[-+]?(?:\d+(?:\.\d+)?(?:e[-+]?\d+)?|inf|nan)"
 LINE = re.compile(
     rf"^(?P<verdict>holds|fails|differs|checked|broken|unmet) +(?P<statement>.*)"
-    rf": (?P<value>{NUMBER})(?: \[(?P<low>{NUMBER}), (?P<high>{NUMBER})\])?, "
+    rf": (?P<measured>(?P<value>{NUMBER})(?: \[(?P<low>{NUMBER}), (?P<high>{NUMBER})\])?), "
     rf"(?P<bound>at least (?P<least>{NUMBER})|at most (?P<most>{NUMBER})"
     rf"|between (?P<from>{NUMBER}) and (?P<to>{NUMBER})|within ±(?P<within>{NUMBER}))"
     r"(?: \((?P<why>.+)\))?$"
@@ -31,6 +31,7 @@ class ClaimLine(NamedTuple):
 
     verdict: str
     statement: str
+    measured: str
     value: float
     low: float
     high: float
@@ -188,6 +189,7 @@ def read_line(line: str) -> ClaimLine | None:
     return ClaimLine(
         verdict=said["verdict"],
         statement=said["statement"],
+        measured=said["measured"],
         value=number["value"],
         low=number.get("low", number["value"]),
         high=number.get("high", number["value"]),

@@ -466,7 +466,9 @@ def test_the_sampler_has_a_class_of_its_own() -> None:
 def test_labels_that_could_be_several_are_chosen_beforehand(read: Callable[[Any], Any]) -> None:
     first, second = torch.tensor([0, 1, 0, 1]), torch.tensor([0, 0, 1, 2])
     data = TensorDataset(torch.zeros(4, 1), first, second)
-    message = r"received positions \[1, 2\] .*Pass the labels .*labels_of\(data, labels=1\)"
+    message = (
+        r"received positions \[1, 2\] .*pass the labels themselves: labels_of\(data, labels=1\)"
+    )
     with pytest.raises(ValueError, match=message):
         read(data)
     read(labels_of(data, labels=2))
