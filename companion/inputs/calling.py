@@ -12,6 +12,7 @@ from torch import Tensor, nn
 INPUT_NAMES = ("pixel_values", "images", "image", "inputs", "input", "x", "img")
 # What PyTorch's layers say of a type, each in its own words.
 OF_TYPE = re.compile(r"dtype|datatype|scalar type|Input type|not implemented for '")
+REFUSALS = (RuntimeError, ValueError, IndexError)
 WANTS_INTEGERS = re.compile(r"'indices'|LongTensor|used as indices")
 
 
@@ -23,8 +24,14 @@ def called(model: nn.Module, inputs: Any) -> Any:
     >>> called(nn.Identity(), 3)
     3
     """
-    with refusals_explained(inputs):
-        return model(**inputs) if isinstance(inputs, Mapping) else model(inputs)
+    try:
+        # A tensor is tried first: each step of each training asks.
+        if isinstance(inputs, Tensor) or not isinstance(inputs, Mapping):
+            return model(inputs)
+        return model(**inputs)
+    except REFUSALS as error:
+        _raise_explained(error, inputs)
+        raise
 
 
 @contextmanager
@@ -43,10 +50,15 @@ batches has a single image. Choose a batch_size that leaves no remainder of 1, o
     """
     try:
         yield
-    except (RuntimeError, ValueError, IndexError) as error:
-        explained = _explained(str(error), _images_in(inputs))
-        if explained is None:
-            raise
+    except REFUSALS as error:
+        _raise_explained(error, inputs)
+        raise
+
+
+def _raise_explained(error: Exception, inputs: Any) -> None:
+    """Raise what an error means in words, where that is known."""
+    explained = _explained(str(error), _images_in(inputs))
+    if explained is not None:
         raise explained from error
 
 

@@ -88,6 +88,8 @@ def moved(inputs: Any, device: torch.device, dtype: torch.dtype | None = None) -
     """
     if isinstance(inputs, Tensor):
         wanted = dtype if inputs.is_floating_point() else None
+        if inputs.device == device and wanted in (None, inputs.dtype):
+            return inputs  # as in each step of a training whose data lie on the device
         # Towards the CPU nobody would wait for the copy to be complete.
         return inputs.to(device, wanted, non_blocking=device.type == "cuda")
     if isinstance(inputs, Mapping):

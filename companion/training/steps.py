@@ -27,6 +27,8 @@ from companion.training.tallies import Tally, answers_in
 Loss = Callable[[Tensor, Tensor], Tensor]
 Batch = tuple[Any, Tensor]
 
+AS_IT_IS = nullcontext()
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -47,7 +49,7 @@ class Recipe:
     def autocast(self) -> Any:
         """The context that a forward pass computes in."""
         if self.precision is None:
-            return nullcontext()
+            return AS_IT_IS
         return torch.autocast(self.device.type, dtype=self.precision)
 
 
@@ -59,6 +61,15 @@ class Machine:
     optimizer: Optimizer
     after_step: Callable[[], None]
     scaler: torch.amp.GradScaler
+
+    def forget_gradients(self) -> None:
+        """Drop all gradients; PyTorch's `zero_grad` also opens a record for the profiler."""
+        if getattr(self.optimizer.zero_grad, "__func__", None) is not Optimizer.zero_grad:
+            self.optimizer.zero_grad(set_to_none=True)
+            return
+        for group in self.optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
 
     def backward(self, value: Tensor) -> None:
         """Add to the gradients, scaled up where half precision would round them to nothing."""
@@ -87,7 +98,7 @@ def train_epoch(
     model = machine.model.train()
     tally = Tally()
     while group := list(islice(source, recipe.accumulate)):
-        machine.optimizer.zero_grad(set_to_none=True)
+        machine.forget_gradients()
         shares = _shares(group)
         for (inputs, labels), share in zip(group, shares, strict=True):
             if recipe.augment is not None:

@@ -428,6 +428,33 @@ class TestOptimizers:
         fit(model, patches, epochs=1, lr=0.01, optimizer=build, schedule="constant")
         assert [group["lr"] for group in made[0].param_groups] == pytest.approx([0.001, 0.01])
 
+    @pytest.mark.parametrize("of_the_class", [True, False])
+    def test_a_zero_grad_of_its_own_is_called(
+        self, patches: LabelledImages, of_the_class: bool
+    ) -> None:
+        calls: list[bool] = []
+
+        class Counting(SGD):
+            def zero_grad(self, set_to_none: bool = True) -> None:
+                calls.append(set_to_none)
+                super().zero_grad(set_to_none)
+
+        def build(parameters: Any, lr: float) -> Any:
+            if of_the_class:
+                return Counting(parameters, lr)
+            made = SGD(parameters, lr)
+            made.zero_grad = lambda set_to_none=True: (  # type: ignore[method-assign]
+                calls.append(set_to_none) or SGD.zero_grad(made, set_to_none)  # type: ignore[func-returns-value]
+            )
+            return made
+
+        own, plain = network(), network()
+        steps = -(-len(patches) // 8)
+        fit(own, patches, epochs=2, lr=0.1, batch_size=8, optimizer=build)
+        fit(plain, patches, epochs=2, lr=0.1, batch_size=8, optimizer=SGD)
+        assert calls == [True] * 2 * steps
+        assert all(map(torch.equal, own.state_dict().values(), plain.state_dict().values()))
+
     @pytest.mark.parametrize(
         ("optimizer", "error", "message"),
         [
