@@ -34,6 +34,7 @@ from companion.training import (
     optimizer_factory,
     scheduler_factory,
     shows_progress,
+    warn_of_length,
 )
 
 
@@ -110,9 +111,11 @@ def fit_replicas(
         _try_one(stack, train)
     course = Course(stack, None if validation is None else validation.to(target))
     show = shows_progress() if progress is None else progress
-    for _ in tqdm(range(epochs), desc="epochs", disable=not show, delay=2, leave=False):
-        rows = drawn_together(draws).repeat(len(rates), 1).to(target)
-        _train_epoch(course, recipe, train, rows)
+    for epoch in tqdm(range(epochs), desc="epochs", disable=not show, delay=2, leave=False):
+        drawn = drawn_together(draws)
+        if not epoch and schedule != "constant":
+            warn_of_length(draws[0].sampler, drawn.shape[1], images=len(train))
+        _train_epoch(course, recipe, train, drawn.repeat(len(rates), 1).to(target))
     return course.finish(tuple(rates), tuple(names), train.label_map)
 
 

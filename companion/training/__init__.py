@@ -9,6 +9,7 @@ from companion.training.batching import (
     last_batch_size,
     positions,
     training_batches,
+    warn_of_length,
 )
 from companion.training.checkpoints import CheckpointError, read_checkpoint, write_checkpoint
 from companion.training.checks import check_loss, check_optimizer
@@ -58,5 +59,6 @@ __all__ = [
     "scheduler_factory",
     "shows_progress",
     "training_batches",
+    "warn_of_length",
     "write_checkpoint",
 ]

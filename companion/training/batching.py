@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Sized
 from itertools import islice
 from typing import Any
@@ -60,10 +61,12 @@ def training_batches(
     *,
     reader: BatchReader | None = None,
     most: int | None = None,
+    planned: bool = False,
 ) -> Iterator[tuple[Any, Tensor]]:
     """Yield the batches of one epoch, in an order drawn from `order`; at most `most` of them.
 
-    Positions of what is held are on the device; what a loader gives is where it is.
+    Positions of what is held are on the device; what a loader gives is where it is. With
+    `planned` a schedule was made for them: see `warn_of_length`.
 
     >>> pair = TensorPair(torch.zeros(5, 2), torch.arange(5))
     >>> order, cpu = torch.Generator().manual_seed(0), torch.device("cpu")
@@ -72,10 +75,29 @@ def training_batches(
     """
     if is_held(data):
         rows = positions(len(data.labels), sampler, order).to(device)
+        if planned:
+            warn_of_length(sampler, len(rows), images=len(data.labels))
         parts = rows.split(batch_size) if len(rows) else ()
         yield from (data.batch(chosen) for chosen in islice(parts, most))
     else:
         yield from batches(data, batch_size, reader=reader, most=most)
+
+
+def warn_of_length(sampler: Iterable[int] | None, drawn: int, *, images: int) -> None:
+    """Warn of a sampler without a length that draws other than as many positions as images.
+
+    A schedule that was made before it drew took it to draw as many.
+
+    >>> warn_of_length([0, 0], 2, images=3)
+    """
+    if sampler is not None and not isinstance(sampler, Sized) and drawn != images:
+        warnings.warn(
+            f"the schedule was made for {images} images an epoch, as the sampler has no length; it "
+            f"drew {drawn}, so the rate ends too early or too late. Give the sampler a __len__, "
+            "pass a list of positions, or schedule='constant'.",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def positions(count: int, sampler: Iterable[int] | None, order: torch.Generator) -> Tensor:

@@ -155,6 +155,7 @@ class TrainingRun(Resumable):
             source = training_batches(
                 self.train, options.sampler, self.order, options.rows, self.device,
                 reader=self.recipe.reader, most=options.steps_per_epoch,
+                planned=self._steps_each_time and not number,
             )  # fmt: skip
             trained = train_epoch(self.machine, source, self.recipe, number, self.train)
             if self._looked_at_unscored:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -222,7 +223,20 @@ class TestSamplers:
             def __iter__(self) -> Iterator[int]:
                 return iter(range(20))
 
-        agreeing(perceptron, patches, sampler=lambda seed: Endless())
+        with pytest.warns(UserWarning, match="drew 20, so the rate ends too early") as told:
+            agreeing(perceptron, patches, sampler=lambda seed: Endless())
+        assert len(told) == 3  # once for all replicas, once for each of the two by `fit`
+
+    def test_a_constant_rate_needs_no_length(self, patches: LabelledImages) -> None:
+        def drawn(seed: int) -> Iterator[int]:
+            return iter(range(20))
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            fit_replicas(
+                perceptron, patches, seeds=(0,), lrs=(0.1,), epochs=1, sampler=drawn,
+                schedule="constant",
+            )  # fmt: skip
 
     def test_epochs_may_be_of_different_length(self, patches: LabelledImages) -> None:
         class Growing:
@@ -486,6 +500,7 @@ class TestRefusals:
     def other(seed: int) -> nn.Sequential:
         return mlp(3, inputs=36, hidden=(8 + seed,), seed=seed)
 
+    @pytest.mark.filterwarnings("ignore:the schedule was made for")  # by an iterator
     @pytest.mark.parametrize(
         ("options", "message"),
         [

@@ -485,7 +485,8 @@ class TestData:
             def __iter__(self) -> Iterator[int]:
                 return iter([59, 0])
 
-        fit(network, patches, epochs=1, lr=0.01, sampler=Ends(), augment=augment)
+        with pytest.warns(UserWarning, match="made for 60 images an epoch.* drew 2, so"):
+            fit(network, patches, epochs=1, lr=0.01, sampler=Ends(), augment=augment)
         assert torch.equal(seen[0], patches.images[[59, 0]])
 
     def test_only_training_images_are_augmented(
