@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import nbformat
-import pytest
 from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -16,21 +14,7 @@ SOURCES = sorted((BOOK / "chapters").glob("*.md"))
 NOTEBOOKS = sorted((BOOK / "notebooks").glob("*.ipynb"))
 PAGES = sorted(BOOK.glob("*.md"))
 
-# Chapters that have yet to be given the form that the others have. Whoever mends one takes it off
-# the list: the tests of form fail where a chapter here has that form already.
-FIRST_EDITION = ("02-trained-on-some",)
-
 _GLUE_ROLE = re.compile(r"\{glue(?::(?P<kind>\w*))?\}`(?P<target>[^`]+)`")
-
-
-def by_form(sources: list[Path]) -> list[Any]:
-    """The sources as parameters of a test of form, which those of the first edition fail."""
-    reason = "written in the form of the first edition"
-    old = pytest.mark.xfail(reason=reason, strict=True)
-    return [
-        pytest.param(source, marks=[old] if source.stem in FIRST_EDITION else [], id=source.stem)
-        for source in sources
-    ]
 
 
 def read_notebook(path: Path) -> NotebookNode:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from book_files import BOOK, SOURCES, by_form
+from book_files import BOOK, SOURCES
 from prose import prose
 
 GLOSSARY = (BOOK / "glossary.md").read_text(encoding="utf-8")
@@ -57,7 +57,7 @@ def test_glossary_links_to_its_own_words_alone() -> None:
     assert linked(GLOSSARY) - set(terms()) == set()
 
 
-@pytest.mark.parametrize("source", by_form(SOURCES))
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_word_is_linked_where_a_chapter_first_uses_it(source: Path) -> None:
     text = source.read_text(encoding="utf-8")
     assert linked(text) - set(terms()) == set(), "the glossary has no such words"

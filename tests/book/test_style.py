@@ -11,7 +11,7 @@ import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from book_files import NOTEBOOKS, SOURCES, by_form, read_notebook
+from book_files import NOTEBOOKS, SOURCES, read_notebook
 from execute import first_line, read_source
 
 LINES_PER_CELL = 20
@@ -22,7 +22,6 @@ WORDS_OF_ALT_TEXT = 5
 OPTING_OUT = re.compile(r"nbval[-_]\w+|raises-exception|PYTEST_VALIDATE_IGNORE_OUTPUT", re.I)
 
 each_source = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
-each_source_by_form = pytest.mark.parametrize("source", by_form(SOURCES))
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -97,7 +96,7 @@ def from_companion(code: str) -> set[str]:
     }
 
 
-@each_source_by_form
+@each_source
 def test_code_cells_are_short(source: Path) -> None:
     cells = code_cells(read_source(source))
     assert too_long(cells, source.name) == []
@@ -105,12 +104,12 @@ def test_code_cells_are_short(source: Path) -> None:
     assert median <= MEDIAN_LINES, f"{source.name}: half of its open cells have {median} lines"
 
 
-@each_source_by_form
+@each_source
 def test_imports_stand_where_they_are_needed(source: Path) -> None:
     assert idle_imports(code_cells(read_source(source)), source.name) == []
 
 
-@each_source_by_form
+@each_source
 def test_helpers_are_introduced_before_they_are_used(source: Path) -> None:
     assert unheard_helpers(read_source(source), source.name) == []
 
