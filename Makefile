@@ -15,11 +15,12 @@ INSTALLED := $(VENV)/.installed
 RENDERED := _build/html/index.html
 
 PAGES := _config.yml book/_toc.yml book/references.bib book/render.py book/claim_cards.py \
+	book/where_it_holds.py $(wildcard book/replications/*) \
 	$(wildcard book/*.md book/_static/* book/notebooks/*.ipynb) book/notebooks
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book test check notebooks drift serve lab lock clean
+.PHONY: help book test check notebooks drift replicate serve lab lock clean
 # A setting of the shell must decide nothing; DATA=... is how to choose another data set.
 unexport COMPANION_DATA PYTHONPATH PYTHONHOME VIRTUAL_ENV
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -44,6 +45,10 @@ notebooks: $(INSTALLED) ## run the chapters whose source, package or lock change
 
 drift: $(INSTALLED) ## run the chapters on other instruction sets, threads and versions; record what moves
 	$(BIN)/python book/drift.py $(if $(JOBS),--jobs $(JOBS)) $(if $(OLDEST),--python oldest-torch=$(OLDEST)) $(CHAPTERS)
+
+replicate: $(INSTALLED) ## measure every claim again elsewhere (CHAPTERS, ONLY=variation, DATA=NAME=folder, JOBS)
+	$(BIN)/python book/replicate.py $(if $(JOBS),--jobs $(JOBS)) $(foreach each,$(ONLY),--only $(each)) \
+		$(foreach each,$(DATA),--data "$(each)") $(CHAPTERS)
 
 serve: $(RENDERED) ## show the rendered book on this machine (PORT=8000)
 	@echo "The book is at http://localhost:$(or $(PORT),8000)/ until you press Ctrl-C."

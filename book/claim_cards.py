@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import math
 from itertools import groupby
+from pathlib import PurePosixPath
 from typing import Any
 
 from docutils import nodes
@@ -17,6 +18,7 @@ from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
 from companion.teaching.claims import ClaimLine, read_line
+from where_it_holds import PAGE, anchor, recorded, verdicts
 
 SPARE = 0.08  # of the scale's width, free at both of its ends
 
@@ -31,10 +33,10 @@ class ClaimCards(SphinxPostTransform):
         """Look at everything that a cell printed on this page."""
         for block in list(self.document.findall(nodes.literal_block)):
             if "stream" in block.get("classes", []):
-                block.replace_self(parts(block))
+                block.replace_self(parts(block, chapter=PurePosixPath(self.env.docname).name))
 
 
-def parts(block: nodes.literal_block) -> list[nodes.Node]:
+def parts(block: nodes.literal_block, *, chapter: str = "") -> list[nodes.Node]:
     """The printed text, with a card in the place of each claim or check."""
     read = [(line, read_line(line)) for line in block.astext().splitlines()]
     if not any(found for _, found in read):
@@ -42,7 +44,7 @@ def parts(block: nodes.literal_block) -> list[nodes.Node]:
     made: list[nodes.Node] = []
     for is_card, group in groupby(read, key=lambda each: each[1] is not None):
         if is_card:
-            cards = "\n".join(card(found) for _, found in group if found)
+            cards = "\n".join(card(found, chapter) for _, found in group if found)
             made.append(nodes.raw("", f'<div class="claims">\n{cards}\n</div>', format="html"))
         elif text := "\n".join(line for line, _ in group).strip("\n"):
             rest = block.deepcopy()
@@ -52,8 +54,8 @@ def parts(block: nodes.literal_block) -> list[nodes.Node]:
     return made
 
 
-def card(found: ClaimLine) -> str:
-    """The HTML of one card."""
+def card(found: ClaimLine, chapter: str = "") -> str:
+    """The HTML of one card, with where else its claim was seen to hold."""
     kind = "claim" if found.is_claim else "check"
     verdict = found.verdict if found.is_claim else "check" if found.margin >= 0 else found.verdict
     kept = "kept" if found.margin >= 0 else "missed"
@@ -64,7 +66,18 @@ def card(found: ClaimLine) -> str:
         f'<div class="claim-card {kind} {kept}">'
         f'<p class="claim-statement"><span class="claim-verdict">{verdict}</span> {statement}</p>'
         f"{scale(found) if found.is_claim else ''}"
-        f'<p class="claim-numbers">{numbers}{why}</p></div>'
+        f'<p class="claim-numbers">{numbers}{why}</p>{elsewhere(found, chapter)}</div>'
+    )
+
+
+def elsewhere(found: ClaimLine, chapter: str) -> str:
+    """In how many variations a claim holds, with a link to its row; nothing where none is known."""
+    holds, measured = verdicts(recorded(), chapter, found.statement) if found.is_claim else (0, 0)
+    if not measured:
+        return ""
+    return (
+        f'<p class="claim-elsewhere"><a href="../{PAGE}.html#{anchor(found.statement)}">'
+        f"holds in {holds} of {measured} variations</a></p>"
     )
 
 

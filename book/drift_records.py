@@ -18,6 +18,7 @@ from nbformat import NotebookNode
 
 import execute
 from outputs import describe, texts
+from runs import kept_run
 from tolerance import Change, changes
 
 RECORDS = execute.ROOT / "book" / "drifts"
@@ -41,15 +42,6 @@ class Drift(NamedTuple):
     def sizes(self) -> tuple[float, float]:
         """What decides which of two drifts is the larger."""
         return self.size, self.moved
-
-
-def kept_run(path: Path) -> NotebookNode | None:
-    """A run that was kept; None where there is none, or only a broken file."""
-    try:
-        notebook = nbformat.read(path, as_version=4)
-    except (OSError, ValueError, nbformat.ValidationError, nbformat.reader.NotJSONError):
-        return None
-    return notebook if "drift" in notebook.metadata else None
 
 
 def cell_changes(old: list[Any], new: list[Any]) -> dict[Place, Change]:

@@ -1,4 +1,4 @@
-"""What may differ between two runs of the book: read from ``variations.toml``."""
+"""What may differ between two runs of the book: read from files of variations."""
 
 from __future__ import annotations
 
@@ -34,6 +34,9 @@ class Variation(NamedTuple):
     python: str | None = None
     needs: str | None = None
     extra: bool = False
+    vary: dict[str, Any] | None = None
+    data: str | None = None
+    leave_out: tuple[str, ...] = ()
 
 
 def read_variations(path: Path = VARIATIONS) -> list[Variation]:
@@ -47,6 +50,8 @@ def environment_for(variation: Variation) -> dict[str, str]:
     environment = kernel_environment()
     for name in ("ATEN_CPU_CAPABILITY", "OMP_NUM_THREADS"):
         environment.pop(name, None)  # the variation's to choose, not the shell's
+    if variation.data is not None:
+        environment["COMPANION_DATA"] = variation.data
     return environment | variation.environment
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import nbformat
 import pytest
 
-import drift
 import execute
+import runs
 from book_files import read_notebook
 from drift_records import Drift, cell_changes, furthest, merge, read_record, update
 from execute import ChapterError
@@ -56,9 +56,9 @@ def write_chapter(folder: Path, prose: str = "A sentence.", tolerance: float = 0
     return source
 
 
-def task_for(source: Path, variation: Variation, kept: Path) -> drift.Task:
-    key = drift.key_of(source, variation, PLACE)
-    return drift.Task(source, variation, sys.executable, key, PLACE, kept)
+def task_for(source: Path, variation: Variation, kept: Path) -> runs.Task:
+    key = runs.key_of(source, variation, PLACE)
+    return runs.Task(source, variation, sys.executable, key, PLACE, kept)
 
 
 class Measured:
@@ -69,7 +69,7 @@ class Measured:
         self.notebooks, self.kept, self.records = folder / "notebooks", folder / "kept", folder
         execute.execute([self.source], self.notebooks, record_path=folder / "record.json")
         self.tasks = [task_for(self.source, each, self.kept) for each in (CALM, MOVED, BROKEN)]
-        self.failures = drift.carry_out(self.tasks, jobs=3)
+        self.failures = runs.carry_out(self.tasks, jobs=3)
         kept = {each.variation.name: each.target for each in self.tasks}
         update("01-tiny", kept, self.records, self.notebooks)
         self.record = read_record(self.records / "01-tiny.json")
@@ -100,7 +100,7 @@ def test_record_holds_the_furthest_drift_and_what_broke(measured: Measured) -> N
 def test_what_was_run_is_not_run_again(
     measured: Measured, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert drift.carry_out(measured.tasks, jobs=1) == []
+    assert runs.carry_out(measured.tasks, jobs=1) == []
     assert capsys.readouterr().out == "3 of 3 runs are there already\n"
 
 
@@ -109,7 +109,7 @@ def test_broken_file_counts_as_no_run(measured: Measured, tmp_path: Path) -> Non
     task.target.parent.mkdir()
     for text in ("", "{half", "{}"):
         task.target.write_text(text, encoding="utf-8")
-        assert not drift.is_done(task)
+        assert not runs.is_done(task)
 
 
 def test_an_older_record_is_kept_for_what_is_not_run_now(
@@ -127,13 +127,13 @@ def test_an_older_record_is_kept_for_what_is_not_run_now(
 
 def test_key_is_of_what_decides_the_output(tmp_path: Path) -> None:
     def key(variation: Variation = CALM, place: dict[str, Any] = PLACE, **chapter: Any) -> str:
-        return drift.key_of(write_chapter(tmp_path, **chapter), variation, place)
+        return runs.key_of(write_chapter(tmp_path, **chapter), variation, place)
 
     assert key() == key(prose="Another sentence.") == key(tolerance=0.1)
     others = {key(MOVED), key(place=PLACE | {"torch": "2.14.1"})}
     source = write_chapter(tmp_path)
     source.write_text(source.read_text().replace("held", "kept"), encoding="utf-8")
-    others.add(drift.key_of(source, CALM, PLACE))
+    others.add(runs.key_of(source, CALM, PLACE))
     assert len(others | {key()}) == 4
 
 
@@ -141,7 +141,7 @@ def test_run_that_cannot_start_is_reported_and_stops_no_other(
     measured: Measured, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     missing = task_for(measured.source, CALM, tmp_path)._replace(executable="/no/python")
-    failures = drift.carry_out([missing, measured.tasks[0]], jobs=1)
+    failures = runs.carry_out([missing, measured.tasks[0]], jobs=1)
     assert len(failures) == 1
     assert failures[0].startswith("calm, 01-tiny: not finished: FileNotFoundError")
     assert "[1/1, about 0 min left]" in capsys.readouterr().out
@@ -151,7 +151,7 @@ def test_plan_says_what_it_skips(
     measured: Measured, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     absent = Variation("old", "an old version", {}, python="oldest-torch")
-    assert drift.plan([measured.source], [absent], {}, tmp_path) == []
+    assert runs.plan([measured.source], [absent], {}, tmp_path) == []
     assert capsys.readouterr().out == "old: skipped; give --python oldest-torch=PATH\n"
 
 

@@ -1,0 +1,205 @@
+"""A Sphinx extension: the findings by the variations under which they were measured again.
+
+The directive ``where-it-holds`` draws the records of ``book/replications`` as a table with a row
+for each claim and a column for each variation; ``_static/where_it_holds.js`` filters and sorts it
+in the browser, and without it the table is whole. ``verdicts`` tells the claim cards in how many
+variations a claim holds.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import html
+from collections import Counter
+from pathlib import Path
+from typing import Any, ClassVar
+
+import nbformat
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from companion.teaching.claims import ClaimLine
+from replication_records import HOLDS, RECORDS, STATES, Measured, claims_in, read_records
+
+PAGE = "where-it-holds"
+SIGNS = {"holds": "●", "weaker": "◐", "open": "○", "reversed": "✕", "not measured": "·"}
+NOT_MEASURED = "not measured"
+CONTROL = "shuffled"
+
+Records = dict[str, dict[str, Any]]
+
+
+def anchor(statement: str) -> str:
+    """The mark of a claim's row, which stays when its chapter changes."""
+    return f"claim-{hashlib.sha256(statement.encode()).hexdigest()[:10]}"
+
+
+def is_control(record: dict[str, Any]) -> bool:
+    """Whether a variation is one in which no finding ought to hold."""
+    return CONTROL in record.get("vary", {})
+
+
+def found_in(record: dict[str, Any], chapter: str) -> dict[str, Measured]:
+    """The claims of a chapter in a record, by their statements."""
+    claims = record["chapters"].get(chapter, {}).get("claims", [])
+    return {each.statement: each for each in claims}
+
+
+def verdicts(records: Records, chapter: str, statement: str) -> tuple[int, int]:
+    """In how many variations a claim holds, and in how many it was measured; no control counts."""
+    states = [
+        found[statement].state
+        for record in records.values()
+        if not is_control(record) and statement in (found := found_in(record, chapter))
+    ]
+    return states.count(HOLDS), len(states)
+
+
+@functools.cache
+def recorded() -> Records:
+    """The records of the book, read once for all pages."""
+    return read_records(RECORDS)
+
+
+class WhereItHolds(SphinxDirective):
+    """Puts the summary and the table in its place."""
+
+    has_content: ClassVar[bool] = False
+
+    def run(self) -> list[nodes.Node]:
+        """Read the stored notebooks beside the page, and the records."""
+        folder = Path(self.env.srcdir) / "notebooks"
+        chapters = {
+            path.stem: claims_in(nbformat.read(path, as_version=4))
+            for path in sorted(folder.glob("*.ipynb"))
+        }
+        for path in [*RECORDS.glob("*.json"), *folder.glob("*.ipynb")]:
+            self.env.note_dependency(str(path))
+        return [nodes.raw("", drawn(chapters, recorded()), format="html")]
+
+
+def drawn(chapters: dict[str, list[ClaimLine]], records: Records) -> str:
+    """The HTML of summary and table."""
+    return "\n".join(
+        [
+            '<div class="holds">',
+            summary(chapters, records),
+            legend(),
+            controls(list(chapters)),
+            '<div class="holds-scroll"><table class="holds-matrix">',
+            head(records),
+            "<tbody>",
+            *(
+                row(chapter, each, records)
+                for chapter, claims in chapters.items()
+                for each in claims
+            ),
+            "</tbody></table></div></div>",
+        ]
+    )
+
+
+def states_of(chapter: str, statement: str, records: Records) -> dict[str, str]:
+    """The word for a claim under each variation."""
+    found = {}
+    for name, record in records.items():
+        measured = found_in(record, chapter).get(statement)
+        found[name] = measured.state if measured else NOT_MEASURED
+    return found
+
+
+def summary(chapters: dict[str, list[ClaimLine]], records: Records) -> str:
+    """How many claims of each chapter are in each state, over all variations but the control."""
+    rows = []
+    for chapter, claims in chapters.items():
+        counts: Counter[str] = Counter()
+        for each in claims:
+            states = states_of(chapter, each.statement, records)
+            counts.update(s for name, s in states.items() if not is_control(records[name]))
+        measured = sum(counts[state] for state in STATES)
+        bar = "".join(
+            f'<span class="state-{state}" style="flex-grow:{counts[state]}"></span>'
+            for state in STATES
+            if counts[state]
+        )
+        numbers = "".join(f"<td>{counts[state]}</td>" for state in STATES)
+        rows.append(
+            f'<tr><th scope="row"><a href="notebooks/{chapter}.html">{title_of(chapter)}</a></th>'
+            f"{numbers}<td>{measured}</td>"
+            f'<td class="holds-bar" aria-hidden="true"><div>{bar}</div></td></tr>'
+        )
+    heads = "".join(f'<th scope="col">{SIGNS[state]} {state}</th>' for state in STATES)
+    return (
+        '<table class="holds-summary"><thead><tr><th scope="col">Chapter</th>'
+        f'{heads}<th scope="col">in all</th><th aria-hidden="true"></th></tr></thead><tbody>'
+        f"{''.join(rows)}</tbody></table>"
+    )
+
+
+def title_of(chapter: str) -> str:
+    """A chapter's name without its number's zero and its dashes."""
+    number, _, words = chapter.partition("-")
+    return f"{int(number)}. {html.escape(words.replace('-', ' ').capitalize())}"
+
+
+def legend() -> str:
+    """What the signs mean."""
+    told = (
+        f'<span class="state-{state.replace(" ", "-")}"><span aria-hidden="true">{sign}</span> '
+        f"{state}</span>"
+        for state, sign in SIGNS.items()
+    )
+    return f'<p class="holds-legend">{" ".join(told)}</p>'
+
+
+def controls(chapters: list[str]) -> str:
+    """What filters the table; the script shows it where there is one."""
+    chosen = "".join(f'<option value="{each}">{title_of(each)}</option>' for each in chapters)
+    states = "".join(f'<option value="{each}">{each} somewhere</option>' for each in STATES[1:])
+    return (
+        '<form class="holds-filter" hidden>'
+        '<label>Words <input type="search" name="words"></label> '
+        f'<label>Chapter <select name="chapter"><option value="">all</option>{chosen}</select>'
+        f'</label> <label>State <select name="state"><option value="">any</option>{states}'
+        '</select></label> <output name="shown"></output></form>'
+    )
+
+
+def head(records: Records) -> str:
+    """The row of the variations' names."""
+    columns = "".join(
+        f'<th scope="col" class="holds-variation" title="{html.escape(record["says"])}">'
+        f"<span>{html.escape(name)}</span></th>"
+        for name, record in records.items()
+    )
+    return f'<thead><tr><th scope="col">Claim</th>{columns}</tr></thead>'
+
+
+def row(chapter: str, claim: ClaimLine, records: Records) -> str:
+    """A claim and what became of it under each variation."""
+    states = states_of(chapter, claim.statement, records)
+    cells = []
+    for name, state in states.items():
+        measured = found_in(records[name], chapter).get(claim.statement)
+        told = state
+        if measured:
+            told += f": {measured.value:g} [{measured.low:g}, {measured.high:g}], {measured.bound}"
+        cells.append(
+            f'<td class="state-{state.replace(" ", "-")}" data-state="{state}" '
+            f'title="{html.escape(f"{name}: {told}")}"><span aria-hidden="true">{SIGNS[state]}'
+            f'</span><span class="holds-said">{state}</span></td>'
+        )
+    said = " ".join(sorted({s for n, s in states.items() if not is_control(records[n])}))
+    return (
+        f'<tr id="{anchor(claim.statement)}" data-chapter="{chapter}" data-states="{said}">'
+        f'<th scope="row"><a href="notebooks/{chapter}.html">{int(chapter[:2])}</a> '
+        f"{html.escape(claim.statement)}</th>{''.join(cells)}</tr>"
+    )
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Tell Sphinx of the directive."""
+    app.add_directive(PAGE, WhereItHolds)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

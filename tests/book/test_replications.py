@@ -1,0 +1,164 @@
+"""Records of replications, the chapters' claims and their sentences agree with each other."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from book_files import BOOK, NOTEBOOKS, SOURCES, read_notebook
+from replication_records import FORM, HOLDS, RECORDS, REVERSED, claims_in, read_record
+from where_it_holds import is_control
+
+PATHS = sorted(RECORDS.glob("*.json"))
+DESCRIBED = tomllib.loads((BOOK / "replications.toml").read_text(encoding="utf-8"))
+# A comment beside the sentence that tells it: `% told: VARIATION: STATEMENT`.
+TOLD = re.compile(r"^% told: (?P<variation>[\w-]+): (?P<statement>.+?)\s*$", re.M)
+# And beside the one that says why a claim may hold without signal.
+WITHOUT_SIGNAL = re.compile(r"^% without signal: (?P<statement>.+?): (?P<why>\S.*)$", re.M)
+
+
+class Said(NamedTuple):
+    """What a chapter's source tells of its claims."""
+
+    reversals: set[tuple[str, str]]
+    without_signal: set[str]
+
+
+def claims_of_the_book() -> dict[str, set[str]]:
+    """The statements that each chapter claims."""
+    return {
+        path.stem: {each.statement for each in claims_in(read_notebook(path))} for path in NOTEBOOKS
+    }
+
+
+def said_by(source: str) -> Said:
+    """What the comments of a source say."""
+    told = {(found["variation"], found["statement"]) for found in TOLD.finditer(source)}
+    return Said(told, {found["statement"] for found in WITHOUT_SIGNAL.finditer(source)})
+
+
+def faults(
+    record: dict[str, Any],
+    claimed: dict[str, set[str]],
+    said: dict[str, Said],
+    left_out: tuple[str, ...] = (),
+) -> Iterator[str]:
+    """What is wrong between a record, the claims and the sentences, a line each."""
+    name = record["name"]
+    for chapter, statements in claimed.items():
+        if chapter.startswith(left_out):
+            continue
+        found = record["chapters"].get(chapter)
+        if found is None:
+            yield f"{chapter} has no record under {name}: run make replicate"
+            continue
+        measured = {each.statement: each for each in found["claims"]}
+        for statement in sorted(statements - measured.keys()):
+            if not found["failed"]:
+                yield f"{chapter}, {name}: no record of {statement!r}: run make replicate"
+        for statement in sorted(measured.keys() - statements):
+            yield f"{chapter}, {name}: a record of {statement!r}, which is claimed no more"
+        for statement in sorted(statements & measured.keys()):
+            state = measured[statement].state
+            if is_control(record):
+                if state == HOLDS and statement not in said[chapter].without_signal:
+                    yield f"{chapter}: {statement!r} holds without signal and does not say why"
+            elif state == REVERSED and (name, statement) not in said[chapter].reversals:
+                yield f"{chapter}: no sentence tells that {statement!r} is reversed under {name}"
+
+
+def test_records_sources_and_sentences_agree() -> None:
+    claimed = claims_of_the_book()
+    said = {path.stem: said_by(path.read_text(encoding="utf-8")) for path in SOURCES}
+    found = []
+    for path in PATHS:
+        record = read_record(path)
+        assert record is not None, f"{path.name} is broken, or not of form {FORM}: run it again"
+        left_out = tuple(DESCRIBED.get(path.stem, {}).get("leave_out", ()))
+        found += faults(record, claimed, said, left_out)
+    assert not found, "\n".join(found)
+
+
+def test_what_is_told_is_so() -> None:
+    records = {path.stem: read_record(path) for path in PATHS}
+    for path in SOURCES:
+        for name, statement in said_by(path.read_text(encoding="utf-8")).reversals:
+            record = records.get(name)
+            assert record is not None, f"{path.stem} tells of {name}, which is not on record"
+            states = [
+                each.state
+                for each in record["chapters"][path.stem]["claims"]
+                if each.statement == statement
+            ]
+            assert states == [REVERSED], f"{path.stem}: {statement!r} is {states} under {name}"
+
+
+def test_records_say_where_and_when() -> None:
+    for path in PATHS:
+        record = read_record(path)
+        assert record is not None, path
+        assert record["name"] == path.stem
+        assert record["says"]
+        for chapter in record["chapters"].values():
+            assert {"date", "place", "seconds"} <= chapter["run"].keys(), path
+            assert {"torch", "torchvision", "python"} <= chapter["run"]["place"].keys(), path
+        if DESCRIBED.get(path.stem, {}).get("folder"):
+            assert record["data"], f"{path} has no digest of its images"
+
+
+def claim(statement: str, state: str) -> Any:
+    from replication_records import Measured
+
+    return Measured(statement, 0.1, 0.0, 0.2, "at least 0.1", state)
+
+
+def record_of(*claims: Any, failed: tuple[str, ...] = (), vary: str = "rates") -> dict[str, Any]:
+    chapter = {"run": {}, "failed": list(failed), "claims": list(claims)}
+    return {"name": "other", "says": "", "vary": {vary: 1}, "chapters": {"01-tiny": chapter}}
+
+
+CLAIMED = {"01-tiny": {"It gains"}}
+SILENT = {"01-tiny": Said(set(), set())}
+
+
+@pytest.mark.parametrize(
+    ("record", "claimed", "said", "expected"),
+    [
+        (record_of(claim("It gains", "holds")), CLAIMED, SILENT, None),
+        (record_of(claim("It gains", "weaker")), CLAIMED, SILENT, None),
+        (record_of(), CLAIMED, SILENT, "no record of 'It gains'"),
+        (record_of(failed=("cell",)), CLAIMED, SILENT, None),
+        (record_of(claim("It gained", "holds")), CLAIMED, SILENT, "claimed no more"),
+        (record_of(claim("It gains", "reversed")), CLAIMED, SILENT, "no sentence tells that"),
+        (
+            record_of(claim("It gains", "reversed")),
+            CLAIMED,
+            {"01-tiny": said_by("A sentence.\n% told: other: It gains\n")},
+            None,
+        ),
+        (
+            record_of(claim("It gains", "holds"), vary="shuffled"),
+            CLAIMED,
+            SILENT,
+            "holds without signal and does not say why",
+        ),
+        (
+            record_of(claim("It gains", "holds"), vary="shuffled"),
+            CLAIMED,
+            {"01-tiny": said_by("% without signal: It gains: it is about the data's order\n")},
+            None,
+        ),
+        (record_of(claim("It gains", "open"), vary="shuffled"), CLAIMED, SILENT, None),
+        (record_of(), CLAIMED | {"02-more": {"x"}}, SILENT, "02-more has no record"),
+    ],
+)
+def test_faults_are_named(record: Any, claimed: Any, said: Any, expected: str | None) -> None:
+    found = list(faults(record, claimed, said))
+    if expected is None:
+        assert found == []
+    else:
+        assert any(expected in each for each in found)

@@ -1,0 +1,91 @@
+"""The page that says where findings hold: a row for each claim, a word for each variation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from bs4 import BeautifulSoup
+from docutils import nodes
+
+import claim_cards
+from companion.teaching.claims import ClaimLine, read_line
+from replication_records import Measured
+from where_it_holds import Records, anchor, drawn, verdicts
+
+GAIN = "The gain is < real"
+LOSS = "The loss is small"
+
+
+def claim(statement: str) -> ClaimLine:
+    found = read_line(f"holds  {statement}: 0.3000 [0.2000, 0.4000], at least 0.1")
+    assert found is not None
+    return found
+
+
+def record(name: str, vary: dict[str, Any], **states: str) -> dict[str, Any]:
+    said = {"gain": GAIN, "loss": LOSS}
+    claims = [Measured(said[k], 0.3, 0.2, 0.4, "at least 0.1", v) for k, v in states.items()]
+    chapters = {"01-tiny": {"run": {}, "failed": [], "claims": claims}}
+    return {"name": name, "says": f"{name} it is", "vary": vary, "chapters": chapters}
+
+
+RECORDS: Records = {
+    "no-signal": record("no-signal", {"shuffled": True}, gain="holds", loss="holds"),
+    "seeds-1": record("seeds-1", {"seeds": 1}, gain="holds", loss="reversed"),
+    "wider": record("wider", {"widths": 2}, gain="weaker"),
+}
+CHAPTERS = {"01-tiny": [claim(GAIN), claim(LOSS)]}
+
+
+@pytest.fixture(scope="module")
+def page() -> BeautifulSoup:
+    return BeautifulSoup(drawn(CHAPTERS, RECORDS), "html.parser")
+
+
+def test_a_row_for_each_claim_and_a_word_for_each_variation(page: BeautifulSoup) -> None:
+    row = page.find(id=anchor(GAIN))
+    assert row is not None
+    assert [td["data-state"] for td in row.select("td")] == ["holds", "holds", "weaker"]
+    assert [td.get_text() for td in row.select("td")] == ["●holds", "●holds", "◐weaker"]
+    assert row.select("td")[2]["title"] == "wider: weaker: 0.3 [0.2, 0.4], at least 0.1"
+    assert row.select_one("th").get_text() == f"1 {GAIN}"  # type: ignore[union-attr]
+
+
+def test_what_was_not_measured_is_said(page: BeautifulSoup) -> None:
+    row = page.find(id=anchor(LOSS))
+    assert row is not None
+    assert row.select("td")[2]["data-state"] == "not measured"
+
+
+def test_the_summary_leaves_the_control_out(page: BeautifulSoup) -> None:
+    numbers = [td.get_text() for td in page.select(".holds-summary td")][:5]
+    assert numbers == ["1", "1", "0", "1", "3"]  # holds, weaker, open, reversed, in all
+
+
+def test_the_control_decides_about_no_row_that_is_filtered(page: BeautifulSoup) -> None:
+    row = page.find(id=anchor(LOSS))
+    assert row is not None
+    assert row["data-states"] == "not measured reversed"
+
+
+def test_in_how_many_a_claim_holds() -> None:
+    assert verdicts(RECORDS, "01-tiny", GAIN) == (1, 2)
+    assert verdicts(RECORDS, "01-tiny", LOSS) == (0, 1)
+    assert verdicts(RECORDS, "02-other", GAIN) == (0, 0)
+
+
+def test_a_card_says_so_and_links_to_the_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claim_cards, "recorded", lambda: RECORDS)
+
+    def card_in(chapter: str) -> BeautifulSoup:
+        text = f"holds  {GAIN}: 0.3000 [0.2000, 0.4000], at least 0.1"
+        block = nodes.literal_block(text, text, classes=["output", "stream"])
+        [raw] = claim_cards.parts(block, chapter=chapter)
+        return BeautifulSoup(raw.astext(), "html.parser")
+
+    link = card_in("01-tiny").select_one(".claim-elsewhere a")
+    assert link is not None
+    assert link.get_text() == "holds in 1 of 2 variations"
+    assert link["href"] == f"../where-it-holds.html#{anchor(GAIN)}"
+    assert card_in("02-other").select_one(".claim-elsewhere") is None
