@@ -82,6 +82,8 @@ class WhereItHolds(SphinxDirective):
 
 def drawn(chapters: dict[str, list[ClaimLine]], records: Records) -> str:
     """The HTML of summary and table."""
+    if not records:
+        return "<p>No variation is on record yet.</p>"
     return "\n".join(
         [
             '<div class="holds">',

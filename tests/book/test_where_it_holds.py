@@ -69,6 +69,10 @@ def test_the_control_decides_about_no_row_that_is_filtered(page: BeautifulSoup) 
     assert row["data-states"] == "not measured reversed"
 
 
+def test_without_records_it_says_so() -> None:
+    assert drawn(CHAPTERS, {}) == "<p>No variation is on record yet.</p>"
+
+
 def test_in_how_many_a_claim_holds() -> None:
     assert verdicts(RECORDS, "01-tiny", GAIN) == (1, 2)
     assert verdicts(RECORDS, "01-tiny", LOSS) == (0, 1)
