@@ -8,12 +8,11 @@ the book.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
 import drift_records
 import execute
-from runs import carry_out, is_done, plan
+from runs import add_arguments, carry_out, is_done, plan
 from variations import choose, read_pythons, read_variations
 
 KEPT = execute.ROOT / "_build" / "drift"
@@ -22,11 +21,8 @@ KEPT = execute.ROOT / "_build" / "drift"
 def main(arguments: list[str] | None = None) -> int:
     """Run from the command line; the exit status is 1 where a chapter could not be run."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("chapters", nargs="*", help="beginnings of names; all when left out")
-    parser.add_argument("--only", action="append", help="a variation's name; all when left out")
+    add_arguments(parser)
     parser.add_argument("--python", action="append", default=[], metavar="NAME=PATH")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time")
-    parser.add_argument("--record", action="store_true", help="run nothing, record what was run")
     options = parser.parse_args(arguments)
     try:
         sources = execute.find_sources(options.chapters)

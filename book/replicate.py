@@ -8,7 +8,6 @@ on where it was stopped; ``replication_records`` turns it into ``book/replicatio
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tomllib
 from pathlib import Path
@@ -19,7 +18,7 @@ from filelock import FileLock, Timeout
 import execute
 import replication_records
 from execute import ChapterError
-from runs import carry_out, folder_digest, is_done, kept_run, plan
+from runs import add_arguments, carry_out, folder_digest, is_done, kept_run, plan
 from variations import Variation, choose
 
 KEPT = execute.ROOT / "_build" / "replications"
@@ -85,11 +84,8 @@ def lock(folder: Path) -> FileLock:
 def main(arguments: list[str] | None = None) -> int:
     """Run from the command line; the exit status is 1 where a chapter could not be run."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("chapters", nargs="*", help="beginnings of names; all when left out")
-    parser.add_argument("--only", action="append", help="a variation's name; all when left out")
+    add_arguments(parser)
     parser.add_argument("--data", action="append", default=[], metavar="NAME=PATH")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time")
-    parser.add_argument("--record", action="store_true", help="run nothing, record what was run")
     options = parser.parse_args(arguments)
     try:
         sources = execute.find_sources(options.chapters)

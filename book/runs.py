@@ -6,6 +6,7 @@ versions or the variation changed; a set of runs that was stopped goes on where 
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import hashlib
 import json
@@ -120,6 +121,14 @@ def setup_of(variation: Variation) -> str:
         f"import sys; sys.path.insert(0, {str(VARIED.parent)!r}); import varied; "
         f"varied.vary({variation.vary!r}); sys.path.pop(0); del sys, varied"
     )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what every command takes that runs chapters under variations."""
+    parser.add_argument("chapters", nargs="*", help="beginnings of names; all when left out")
+    parser.add_argument("--only", action="append", help="a variation's name; all when left out")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time")
+    parser.add_argument("--record", action="store_true", help="run nothing, record what was run")
 
 
 def plan(

@@ -11,7 +11,7 @@ import inspect
 import random
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
@@ -168,24 +168,21 @@ def residual_networks(_: bool) -> None:
     from companion.states import seeded
 
     @wraps(small_cnn)
-    def residual(
-        num_classes: int,
-        *,
-        channels: int = 1,
-        widths: Sequence[int] = (16, 32, 64),
-        dropout: float = 0.0,
-        seed: int,
-    ) -> nn.Sequential:
-        with seeded(seed):
+    def residual(*given: Any, **options: Any) -> nn.Sequential:
+        asked = inspect.signature(small_cnn).bind(*given, **options)
+        asked.apply_defaults()
+        chosen = asked.arguments
+        widths, dropout = chosen["widths"], chosen["dropout"]
+        with seeded(chosen["seed"]):
             layers: list[nn.Module] = [
                 Residual(before, after, stride=1 if depth == 1 else 2)
                 for depth, (before, after) in enumerate(
-                    zip([channels, *widths], widths, strict=False)
+                    zip([chosen["channels"], *widths], widths, strict=False)
                 )
             ]
             layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
             layers += [nn.Dropout(dropout)] if dropout else []
-            head = nn.Linear(widths[-1], num_classes)
+            head = nn.Linear(widths[-1], chosen["num_classes"])
             return nn.Sequential(OrderedDict(features=nn.Sequential(*layers), head=head))
 
     replace_everywhere(small_cnn, residual)

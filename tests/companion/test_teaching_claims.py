@@ -210,3 +210,15 @@ def test_claims_and_checks_are_told_apart() -> None:
     words = ["holds", "fails", "differs", "checked", "broken", "unmet"]
     lines = [read_line(f"{word}  It is so: 0.5, at least 0.1") for word in words]
     assert [line.is_claim for line in lines if line] == [True] * 3 + [False] * 3
+
+
+def test_where_somebody_asks_it_differs_and_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COMPANION_DATA", raising=False)
+    monkeypatch.setenv("COMPANION_CLAIMS", "told")
+    claim("The gain is real", mean_interval([0.1, 0.2, 0.3, 0.2, 0.1]), at_least=0.5)
+    assert capsys.readouterr().out.startswith("differs  The gain is real")
+    monkeypatch.setenv("COMPANION_CLAIMS", "other")
+    with pytest.raises(BrokenClaimError):
+        claim("The gain is real", mean_interval([0.1, 0.2, 0.3, 0.2, 0.1]), at_least=0.5)

@@ -1,0 +1,153 @@
+"""``make replicate`` runs chapters as somebody else would have, and keeps what became of claims."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+import execute
+import replicate
+import replication_records as records
+import runs
+from execute import ChapterError
+from replicate import lock, read_folders, read_replications
+from variations import Variation, choose
+
+CHAPTER = """---
+kernelspec:
+  name: python3
+  display_name: X
+  language: python
+---
+
+# A chapter
+
+```{code-cell} ipython3
+import torch
+from companion import mean_interval
+from companion.teaching import claim
+
+drawn = [float(torch.rand(1, generator=torch.Generator().manual_seed(s))) for s in range(5)]
+rate = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1).param_groups[0]["lr"]
+print(f"{drawn[0]:.4f} {rate:.1f}")
+claim("A rate is a tenth", mean_interval([rate + 0.001 * d for d in drawn]), at_most=0.15)
+claim("Draws are positive", mean_interval(drawn), at_least=-1)
+```
+
+```{code-cell} ipython3
+assert rate < 0.15, "not with this rate"
+```
+"""
+PLACE = {"instructions": "AVX2", "cuda": None, "torch": "2.6.0"}
+SAME = Variation("same", "nothing is changed", replicate.TOLD, vary={"widths": 1})
+FASTER = Variation("faster", "rates doubled, seeds moved", replicate.TOLD)._replace(
+    vary={"rates": 2.0, "seeds": 5}
+)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs of a small chapter, and their records."""
+    folder = tmp_path_factory.mktemp("replicated")
+    source = folder / "01-tiny.md"
+    source.write_text(CHAPTER, encoding="utf-8")
+    tasks = [
+        runs.Task(source, each, sys.executable, runs.key_of(source, each, PLACE), PLACE, folder)
+        for each in (SAME, FASTER)
+    ]
+    assert runs.carry_out(tasks, jobs=2) == []
+    assert runs.carry_out(tasks, jobs=2) == []  # nothing is done twice
+    for task in tasks:
+        run = runs.kept_run(task.target)
+        assert run is not None
+        about = replicate.about(task.variation)
+        records.update(task.variation.name, about, {"01-tiny": run}, folder / "records")
+    return folder
+
+
+def test_a_chapter_runs_with_what_was_changed(kept: Path) -> None:
+    printed = []
+    for name in ("same", "faster"):
+        run = runs.kept_run(kept / name / "01-tiny.ipynb")
+        assert run is not None
+        assert "varied" not in run.cells[1].source  # what set it up is not kept
+        printed.append(run.cells[1].outputs[0].text.split()[:2])
+    assert printed == [["0.4963", "0.1"], ["0.8303", "0.2"]]
+
+
+def test_what_became_of_each_claim_is_on_record(kept: Path) -> None:
+    found = records.read_records(kept / "records")
+    states = {
+        name: [each.state for each in record["chapters"]["01-tiny"]["claims"]]
+        for name, record in found.items()
+    }
+    assert states == {"same": ["holds", "holds"], "faster": ["reversed", "holds"]}
+    assert found["same"]["chapters"]["01-tiny"]["failed"] == []
+    [failed] = found["faster"]["chapters"]["01-tiny"]["failed"]
+    assert failed.endswith("AssertionError: not with this rate")
+    assert found["faster"]["vary"] == {"rates": 2.0, "seeds": 5}
+
+
+def test_a_change_decides_about_what_is_kept(kept: Path) -> None:
+    source = kept / "01-tiny.md"
+    keys = {
+        runs.key_of(source, SAME._replace(vary=vary, data=data), PLACE)
+        for vary, data in (
+            (None, None), ({"rates": 2.0}, None), ({"rates": 0.5}, None), (None, str(kept)),
+        )
+    }  # fmt: skip
+    assert len(keys) == 4
+
+
+def test_what_cannot_be_set_up_is_said(kept: Path) -> None:
+    source = kept / "01-tiny.md"
+    wrong = SAME._replace(name="wrong", vary={"colour": 1})
+    task = runs.Task(source, wrong, sys.executable, "k", PLACE, kept)
+    [failure] = runs.carry_out([task], jobs=1)
+    assert "wrong could not be set up: 'colour'" in failure
+    assert not task.target.exists()
+
+
+def test_every_described_variation_is_read(tmp_path: Path) -> None:
+    found = read_replications({"photographs": tmp_path, "mine": tmp_path})
+    names = [each.name for each in found]
+    assert {"seeds-1", "no-signal", "photographs", "mine"} <= set(names)
+    assert "digits-of-mnist" not in names  # whose folder was not given
+    by_name = {each.name: each for each in found}
+    assert by_name["photographs"].data == by_name["mine"].data == str(tmp_path)
+    assert by_name["double-rates"].leave_out == ("08",)
+    assert all(each.environment == {"COMPANION_CLAIMS": "told"} for each in found)
+
+
+def test_a_chapter_about_what_is_changed_is_left_out(tmp_path: Path) -> None:
+    sources = [tmp_path / "07-imbalance.md", tmp_path / "08-learning-rate.md"]
+    for each in sources:
+        each.write_text(CHAPTER, encoding="utf-8")
+    double = choose(read_replications({}), ["double-rates"])
+    planned = [task.source.stem for task in runs.plan(sources, double, {}, tmp_path)]
+    assert planned == ["07-imbalance"]
+
+
+@pytest.mark.parametrize("pair", ["photographs", "=.", "a/b=.", "photographs=/not/there"])
+def test_a_folder_that_is_none_is_refused(pair: str) -> None:
+    with pytest.raises(ChapterError, match="takes NAME=PATH of a folder"):
+        read_folders([pair])
+
+
+def test_an_unknown_variation_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert replicate.main(["--only", "brighter"]) == 1
+    assert "No variation is named 'brighter'" in capsys.readouterr().err
+
+
+def test_two_at_once_are_refused(tmp_path: Path) -> None:
+    with lock(tmp_path), pytest.raises(ChapterError, match="Another replication writes to"):
+        lock(tmp_path)
+    with lock(tmp_path):
+        pass
+
+
+def test_the_kernels_of_a_replication_are_told_so(kept: Path) -> None:
+    assert replicate.TOLD == {"COMPANION_CLAIMS": "told"}
+    assert "COMPANION_CLAIMS" not in execute.kernel_environment()
