@@ -13,7 +13,7 @@ import replication_records as records
 import runs
 from execute import ChapterError
 from replicate import lock, read_folders, read_replications
-from variations import Variation, choose
+from variations import Variation, choose, environment_for
 
 CHAPTER = """---
 kernelspec:
@@ -118,7 +118,7 @@ def test_every_described_variation_is_read(tmp_path: Path) -> None:
     by_name = {each.name: each for each in found}
     assert by_name["photographs"].data == by_name["mine"].data == str(tmp_path)
     assert by_name["double-rates"].leave_out == ("08",)
-    assert all(each.environment == {"COMPANION_CLAIMS": "told"} for each in found)
+    assert all(each.environment == replicate.TOLD for each in found)
 
 
 def test_a_chapter_about_what_is_changed_is_left_out(tmp_path: Path) -> None:
@@ -148,6 +148,7 @@ def test_two_at_once_are_refused(tmp_path: Path) -> None:
         pass
 
 
-def test_the_kernels_of_a_replication_are_told_so(kept: Path) -> None:
-    assert replicate.TOLD == {"COMPANION_CLAIMS": "told"}
+def test_kernels_tell_claims_and_have_one_thread() -> None:
+    environment = environment_for(SAME)
+    assert (environment["COMPANION_CLAIMS"], environment["OMP_NUM_THREADS"]) == ("told", "1")
     assert "COMPANION_CLAIMS" not in execute.kernel_environment()

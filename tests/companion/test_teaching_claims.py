@@ -217,8 +217,8 @@ def test_where_somebody_asks_it_differs_and_is_told(
 ) -> None:
     monkeypatch.delenv("COMPANION_DATA", raising=False)
     monkeypatch.setenv("COMPANION_CLAIMS", "told")
-    claim("The gain is real", mean_interval([0.1, 0.2, 0.3, 0.2, 0.1]), at_least=0.5)
+    claim("The gain is real", HALF, at_least=0.55)
     assert capsys.readouterr().out.startswith("differs  The gain is real")
     monkeypatch.setenv("COMPANION_CLAIMS", "other")
     with pytest.raises(BrokenClaimError):
-        claim("The gain is real", mean_interval([0.1, 0.2, 0.3, 0.2, 0.1]), at_least=0.5)
+        claim("The gain is real", HALF, at_least=0.55)
