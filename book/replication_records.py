@@ -45,13 +45,20 @@ def state_of(found: ClaimLine) -> str:
     """
     if found.margin >= 0:
         return HOLDS
-    nothing = 1.0 if re.search(r"\btimes\b", found.statement) else 0.0
+    nothing = no_effect(found)
     if found.lowest <= nothing <= found.highest:
         outside = found.low > found.highest or found.high < found.lowest
         return REVERSED if outside else OPEN
     side = 1 if found.lowest > nothing else -1
     low, high = sorted((side * (found.low - nothing), side * (found.high - nothing)))
     return WEAKER if low > 0 else REVERSED if high < 0 else OPEN
+
+
+def no_effect(found: ClaimLine) -> float:
+    """Return one for a ratio, which is where the statement says times, or a share above one."""
+    is_times = re.search(r"\btimes\b", found.statement)
+    is_more = re.search(r"\bshare of\b", found.statement) and found.lowest >= 1
+    return 1.0 if is_times or is_more else 0.0
 
 
 def claims_in(notebook: NotebookNode) -> list[ClaimLine]:

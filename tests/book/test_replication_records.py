@@ -54,6 +54,13 @@ def test_no_effect_of_a_ratio_is_one(measured: str, state: str) -> None:
     assert state_of(line(measured, "at least 1.5", "The first takes times the second")) == state
 
 
+def test_no_effect_of_a_share_above_one_is_one() -> None:
+    share = "Its log loss, as a share of the other's"
+    assert state_of(line("1.10 [0.90, 1.30]", "at least 1.2", share)) == OPEN
+    assert state_of(line("0.90 [0.85, 0.95]", "at least 1.2", share)) == REVERSED
+    assert state_of(line("0.10 [0.05, 0.15]", "at least 0.2", share)) == WEAKER
+
+
 def run_of(*printed: str, raised: str | None = None) -> Any:
     notebook = nbformat.v4.new_notebook(
         metadata={"drift": {"key": "k", "seconds": 1.0, "date": "2026-01-02", "place": {}}}
