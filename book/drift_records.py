@@ -121,7 +121,7 @@ def update(
         old = [each for each in before["cells"].get(name, []) if each.under not in runs]
         cells[name] = merge(drifts, old)
     about = before["runs"] | {
-        name: {k: v for k, v in run.metadata["drift"].items() if k != "key"}
+        name: {k: v for k, v in run.metadata["run"].items() if k != "key"}
         for name, run in runs.items()
     }
     write_record({"runs": about, "cells": {k: v for k, v in cells.items() if v}}, path)

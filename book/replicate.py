@@ -30,9 +30,13 @@ TOLD = {"COMPANION_CLAIMS": "told", "OMP_NUM_THREADS": "1"}
 def read_replications(folders: dict[str, Path], path: Path = VARIATIONS) -> list[Variation]:
     """The variations of a file, and one for each folder besides that it does not name.
 
-    One that needs a folder is left out where none of its name is given.
+    One that needs a folder is left out where none of its name is given. Raises ``ChapterError`` for
+    a folder named as a variation that takes none.
     """
     described = tomllib.loads(path.read_text(encoding="utf-8"))
+    for name in folders:
+        if "folder" not in described.get(name, {"folder": True}):
+            raise ChapterError(f"{name!r} is a variation without a folder. Choose another name.")
     found = []
     for name, each in described.items():
         needs_folder = each.pop("folder", False)
@@ -42,7 +46,7 @@ def read_replications(folders: dict[str, Path], path: Path = VARIATIONS) -> list
         data = str(folders[name]) if needs_folder else None
         left_out = tuple(each.pop("leave_out", ()))
         found.append(Variation(name, environment=TOLD, data=data, leave_out=left_out, **each))
-    for name in folders.keys() - described.keys():
+    for name in sorted(folders.keys() - described.keys()):
         found.append(Variation(name, "your own images", TOLD, data=str(folders[name])))
     return found
 

@@ -98,7 +98,7 @@ def update(name: str, about: dict[str, Any], runs: dict[str, NotebookNode], fold
     chapters = dict(record["chapters"]) if record else {}
     for chapter, run in runs.items():
         chapters[chapter] = {
-            "run": {k: v for k, v in run.metadata["drift"].items() if k != "key"},
+            "run": {k: v for k, v in run.metadata["run"].items() if k != "key"},
             "failed": failed_cells(run),
             "claims": measured_in(run),
         }

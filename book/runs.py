@@ -75,13 +75,13 @@ def kept_run(path: Path) -> NotebookNode | None:
         notebook = nbformat.read(path, as_version=4)
     except (OSError, ValueError, nbformat.ValidationError, nbformat.reader.NotJSONError):
         return None
-    return notebook if "drift" in notebook.metadata else None
+    return notebook if "run" in notebook.metadata else None
 
 
 def is_done(task: Task) -> bool:
     """Whether the run that is kept is the one that the task asks for."""
     kept = kept_run(task.target)
-    return kept is not None and kept.metadata["drift"]["key"] == task.key
+    return kept is not None and kept.metadata["run"]["key"] == task.key
 
 
 def perform(task: Task) -> float:
@@ -105,7 +105,7 @@ def perform(task: Task) -> float:
         if raised := [each.evalue for each in first.outputs if each.output_type == "error"]:
             raise execute.ChapterError(f"{task.variation.name} could not be set up: {raised[0]}")
     done = execute.normalise(notebook)
-    done.metadata["drift"] = {
+    done.metadata["run"] = {
         "key": task.key,
         "seconds": round(seconds, 1),
         "date": time.strftime("%Y-%m-%d"),
@@ -199,5 +199,5 @@ def expected_seconds(tasks: list[Task]) -> dict[Path, float]:
     for path in tasks[0].kept.glob("*/*.ipynb"):
         run = kept_run(path)
         if run is not None:
-            known[path.stem] = run.metadata["drift"]["seconds"]
+            known[path.stem] = run.metadata["run"]["seconds"]
     return {task.target: known.get(task.source.stem, GUESSED_SECONDS) for task in tasks}

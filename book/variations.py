@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import tomllib
@@ -55,17 +56,23 @@ def environment_for(variation: Variation) -> dict[str, str]:
     return environment | variation.environment
 
 
+@functools.cache
+def _asked(executable: str, environment: frozenset[tuple[str, str]]) -> tuple[int, str, str]:
+    command = [executable, "-c", ASK]
+    result = subprocess.run(command, env=dict(environment), capture_output=True, text=True)
+    return result.returncode, result.stdout, result.stderr
+
+
 def place_of(variation: Variation, executable: str) -> dict[str, Any]:
     """The versions and the processor that the variation's kernels will meet."""
-    command = [executable, "-c", ASK]
     environment = environment_for(variation)
-    result = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if result.returncode != 0:
+    code, said, complained = _asked(executable, frozenset(environment.items()))
+    if code != 0:
         raise ChapterError(
             f"{executable} cannot run the book under {variation.name!r}: "
-            f"{result.stderr.strip().rpartition(chr(10))[2]}. Install the requirements there."
+            f"{complained.strip().rpartition(chr(10))[2]}. Install the requirements there."
         )
-    place: dict[str, Any] = json.loads(result.stdout)
+    place: dict[str, Any] = json.loads(said)
     return place
 
 

@@ -143,6 +143,9 @@ def _with_default(network: Any, name: str, value: Any) -> Callable[..., Any]:
     def changed(*given: Any, **options: Any) -> Any:
         return network(*given, **{name: value} | options)
 
+    signature = inspect.signature(network)
+    own = signature.parameters | {name: signature.parameters[name].replace(default=value)}
+    changed.__signature__ = signature.replace(parameters=list(own.values()))  # type: ignore[attr-defined]
     return changed
 
 

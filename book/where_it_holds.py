@@ -13,10 +13,11 @@ import hashlib
 import html
 from collections import Counter
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import nbformat
 from docutils import nodes
+from nbformat import NotebookNode
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -29,6 +30,13 @@ NOT_MEASURED = "not measured"
 CONTROL = "shuffled"
 
 Records = dict[str, dict[str, Any]]
+
+
+class Chapter(NamedTuple):
+    """A chapter's heading, and what it claims."""
+
+    title: str
+    claims: list[ClaimLine]
 
 
 def anchor(statement: str) -> str:
@@ -72,7 +80,7 @@ class WhereItHolds(SphinxDirective):
         """Read the stored notebooks beside the page, and the records."""
         folder = Path(self.env.srcdir) / "notebooks"
         chapters = {
-            path.stem: claims_in(nbformat.read(path, as_version=4))
+            path.stem: chapter_of(nbformat.read(path, as_version=4))
             for path in sorted(folder.glob("*.ipynb"))
         }
         for path in [*RECORDS.glob("*.json"), *folder.glob("*.ipynb")]:
@@ -80,7 +88,7 @@ class WhereItHolds(SphinxDirective):
         return [nodes.raw("", drawn(chapters, recorded()), format="html")]
 
 
-def drawn(chapters: dict[str, list[ClaimLine]], records: Records) -> str:
+def drawn(chapters: dict[str, Chapter], records: Records) -> str:
     """The HTML of summary and table."""
     if not records:
         return "<p>No variation is on record yet.</p>"
@@ -89,14 +97,14 @@ def drawn(chapters: dict[str, list[ClaimLine]], records: Records) -> str:
             '<div class="holds">',
             summary(chapters, records),
             legend(),
-            controls(list(chapters)),
+            controls(chapters),
             '<div class="holds-scroll"><table class="holds-matrix">',
             head(records),
             "<tbody>",
             *(
-                row(chapter, each, records)
-                for chapter, claims in chapters.items()
-                for each in claims
+                row(name, each, records)
+                for name, chapter in chapters.items()
+                for each in chapter.claims
             ),
             "</tbody></table></div></div>",
         ]
@@ -112,14 +120,14 @@ def states_of(chapter: str, statement: str, records: Records) -> dict[str, str]:
     return found
 
 
-def summary(chapters: dict[str, list[ClaimLine]], records: Records) -> str:
+def summary(chapters: dict[str, Chapter], records: Records) -> str:
     """How many claims of each chapter are in each state, over all variations but the control."""
     rows = []
-    for chapter, claims in chapters.items():
+    for name, chapter in chapters.items():
         counts: Counter[str] = Counter()
-        for each in claims:
-            states = states_of(chapter, each.statement, records)
-            counts.update(s for name, s in states.items() if not is_control(records[name]))
+        for each in chapter.claims:
+            states = states_of(name, each.statement, records)
+            counts.update(s for n, s in states.items() if not is_control(records[n]))
         measured = sum(counts[state] for state in STATES)
         bar = "".join(
             f'<span class="state-{state}" style="flex-grow:{counts[state]}"></span>'
@@ -128,7 +136,7 @@ def summary(chapters: dict[str, list[ClaimLine]], records: Records) -> str:
         )
         numbers = "".join(f"<td>{counts[state]}</td>" for state in STATES)
         rows.append(
-            f'<tr><th scope="row"><a href="notebooks/{chapter}.html">{title_of(chapter)}</a></th>'
+            f'<tr><th scope="row"><a href="notebooks/{name}.html">{heading(name, chapter)}</a></th>'
             f"{numbers}<td>{measured}</td>"
             f'<td class="holds-bar" aria-hidden="true"><div>{bar}</div></td></tr>'
         )
@@ -140,10 +148,16 @@ def summary(chapters: dict[str, list[ClaimLine]], records: Records) -> str:
     )
 
 
-def title_of(chapter: str) -> str:
-    """A chapter's name without its number's zero and its dashes."""
-    number, _, words = chapter.partition("-")
-    return f"{int(number)}. {html.escape(words.replace('-', ' ').capitalize())}"
+def chapter_of(notebook: NotebookNode) -> Chapter:
+    """The first heading of a notebook, and its claims."""
+    text = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    lines = "\n".join(text).splitlines()
+    return Chapter(next(line for line in lines if line.startswith("# "))[2:], claims_in(notebook))
+
+
+def heading(name: str, chapter: Chapter) -> str:
+    """A chapter's number and title."""
+    return f"{int(name[:2])}. {html.escape(chapter.title, quote=False)}"
 
 
 def legend() -> str:
@@ -156,9 +170,11 @@ def legend() -> str:
     return f'<p class="holds-legend">{" ".join(told)}</p>'
 
 
-def controls(chapters: list[str]) -> str:
+def controls(chapters: dict[str, Chapter]) -> str:
     """What filters the table; the script shows it where there is one."""
-    chosen = "".join(f'<option value="{each}">{title_of(each)}</option>' for each in chapters)
+    chosen = "".join(
+        f'<option value="{n}">{heading(n, each)}</option>' for n, each in chapters.items()
+    )
     states = "".join(f'<option value="{each}">{each} somewhere</option>' for each in STATES[1:])
     return (
         '<form class="holds-filter" hidden>'

@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+REFUSALS = (RuntimeError, ValueError, IndexError)
 INPUT_NAMES = ("pixel_values", "images", "image", "inputs", "input", "x", "img")
 # What PyTorch's layers say of a type, each in its own words.
 OF_TYPE = re.compile(r"dtype|datatype|scalar type|Input type|not implemented for '")
-REFUSALS = (RuntimeError, ValueError, IndexError)
 WANTS_INTEGERS = re.compile(r"'indices'|LongTensor|used as indices")
 
 

@@ -102,7 +102,8 @@ def fit_replicas(
     train = train.to(target)
     stack = Stack(_built(build, names, target) * len(rates), target)
     draws = [Draws(len(train), sampler, seed) for seed in names]
-    total = max(1, epochs * count_batches(train, draws[0].sampler, batch_size))
+    planned = count_batches(train, draws[0].sampler, batch_size)
+    total = max(1, epochs * planned)
     schedules = scheduler_factory(schedule, total)
     scheduler = stacked_scheduler(schedules, stacked_optimizer(make, stack, rates), rates)
     long_enough(scheduler, total)
@@ -114,7 +115,7 @@ def fit_replicas(
     for epoch in tqdm(range(epochs), desc="epochs", disable=not show, delay=2, leave=False):
         drawn = drawn_together(draws)
         if not epoch and schedule != "constant":
-            warn_of_length(draws[0].sampler, drawn.shape[1], images=len(train))
+            warn_of_length(draws[0].sampler, -(-drawn.shape[1] // batch_size), planned)
         _train_epoch(course, recipe, train, drawn.repeat(len(rates), 1).to(target))
     return course.finish(tuple(rates), tuple(names), train.label_map)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sized
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -75,26 +74,27 @@ def training_batches(
     """
     if is_held(data):
         rows = positions(len(data.labels), sampler, order).to(device)
+        parts = (rows.split(batch_size) if len(rows) else ())[:most]
         if planned:
-            warn_of_length(sampler, len(rows), images=len(data.labels))
-        parts = rows.split(batch_size) if len(rows) else ()
-        yield from (data.batch(chosen) for chosen in islice(parts, most))
+            expected = count_batches(data, sampler, batch_size, given=most)
+            warn_of_length(sampler, len(parts), expected)
+        yield from (data.batch(chosen) for chosen in parts)
     else:
         yield from batches(data, batch_size, reader=reader, most=most)
 
 
-def warn_of_length(sampler: Iterable[int] | None, drawn: int, *, images: int) -> None:
-    """Warn of a sampler without a length that draws other than as many positions as images.
+def warn_of_length(sampler: Iterable[int] | None, batches: int, planned: int) -> None:
+    """Warn of a sampler without a length whose epoch has other than the planned batches.
 
-    A schedule that was made before it drew took it to draw as many.
+    A schedule that was made before it drew took it to draw as many positions as there are images.
 
-    >>> warn_of_length([0, 0], 2, images=3)
+    >>> warn_of_length([0, 0], 1, 2)
     """
-    if sampler is not None and not isinstance(sampler, Sized) and drawn != images:
+    if sampler is not None and not isinstance(sampler, Sized) and batches != planned:
         warnings.warn(
-            f"the schedule was made for {images} images an epoch, as the sampler has no length; it "
-            f"drew {drawn}, so the rate ends too early or too late. Give the sampler a __len__, "
-            "pass a list of positions, or schedule='constant'.",
+            f"the schedule was made for {planned} batches an epoch, as the sampler has no length; "
+            f"it drew {batches}, so the rate ends too early or too late. Give the sampler a "
+            "__len__, pass a list of positions, or schedule='constant'.",
             UserWarning,
             stacklevel=2,
         )

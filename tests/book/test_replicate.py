@@ -136,6 +136,11 @@ def test_a_folder_that_is_none_is_refused(pair: str) -> None:
         read_folders([pair])
 
 
+def test_a_folder_named_as_another_variation_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ChapterError, match="'seeds-1' is a variation without a folder"):
+        read_replications({"seeds-1": tmp_path})
+
+
 def test_an_unknown_variation_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert replicate.main(["--only", "brighter"]) == 1
     assert "No variation is named 'brighter'" in capsys.readouterr().err

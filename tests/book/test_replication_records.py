@@ -63,7 +63,7 @@ def test_no_effect_of_a_share_above_one_is_one() -> None:
 
 def run_of(*printed: str, raised: str | None = None) -> Any:
     notebook = nbformat.v4.new_notebook(
-        metadata={"drift": {"key": "k", "seconds": 1.0, "date": "2026-01-02", "place": {}}}
+        metadata={"run": {"key": "k", "seconds": 1.0, "date": "2026-01-02", "place": {}}}
     )
     outputs = [nbformat.v4.new_output("stream", name="stdout", text="\n".join(printed) + "\n")]
     if raised:

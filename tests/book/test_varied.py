@@ -134,6 +134,11 @@ def test_networks_are_widened_unless_a_width_is_given(ask: Ask) -> None:
     assert ask(asked, {"widths": 2}) == [128, 256, 8, 128]
 
 
+def test_residual_networks_are_as_wide_as_is_asked(ask: Ask) -> None:
+    changes = {"widths": 2, "residual": True}
+    assert ask("small_cnn(10, seed=0).head.in_features", changes) == 128
+
+
 def test_residual_networks_take_what_the_others_take(ask: Ask) -> None:
     asked = """(lambda model: [
         list(model(torch.zeros(2, 3, 8, 8)).shape), model.head.in_features,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import nbformat
 import pytest
 from bs4 import BeautifulSoup
 from docutils import nodes
@@ -11,7 +12,7 @@ from docutils import nodes
 import claim_cards
 from companion.teaching.claims import ClaimLine, read_line
 from replication_records import Measured
-from where_it_holds import Records, anchor, drawn, verdicts
+from where_it_holds import Chapter, Records, anchor, chapter_of, drawn, verdicts
 
 GAIN = "The gain is < real"
 LOSS = "The loss is small"
@@ -35,7 +36,7 @@ RECORDS: Records = {
     "seeds-1": record("seeds-1", {"seeds": 1}, gain="holds", loss="reversed"),
     "wider": record("wider", {"widths": 2}, gain="weaker"),
 }
-CHAPTERS = {"01-tiny": [claim(GAIN), claim(LOSS)]}
+CHAPTERS = {"01-tiny": Chapter("Don't know", [claim(GAIN), claim(LOSS)])}
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,17 @@ def test_the_control_decides_about_no_row_that_is_filtered(page: BeautifulSoup) 
     row = page.find(id=anchor(LOSS))
     assert row is not None
     assert row["data-states"] == "not measured reversed"
+
+
+def test_a_chapter_is_called_what_it_calls_itself(page: BeautifulSoup) -> None:
+    link = page.select_one(".holds-summary th a")
+    assert link is not None
+    assert link.get_text() == "1. Don't know"
+    cells = [
+        nbformat.v4.new_code_cell("# a comment"),
+        nbformat.v4.new_markdown_cell("A\n# Own name\n## B"),
+    ]
+    assert chapter_of(nbformat.v4.new_notebook(cells=cells)) == ("Own name", [])
 
 
 def test_without_records_it_says_so() -> None:

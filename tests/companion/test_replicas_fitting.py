@@ -223,8 +223,8 @@ class TestSamplers:
             def __iter__(self) -> Iterator[int]:
                 return iter(range(20))
 
-        with pytest.warns(UserWarning, match="drew 20, so the rate ends too early") as told:
-            agreeing(perceptron, patches, sampler=lambda seed: Endless())
+        with pytest.warns(UserWarning, match="for 6 batches .* drew 2, so the rate") as told:
+            agreeing(perceptron, patches, sampler=lambda seed: Endless(), batch_size=10)
         assert len(told) == 3  # once for all replicas, once for each of the two by `fit`
 
     def test_a_constant_rate_needs_no_length(self, patches: LabelledImages) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -485,9 +486,29 @@ class TestData:
             def __iter__(self) -> Iterator[int]:
                 return iter([59, 0])
 
-        with pytest.warns(UserWarning, match="made for 60 images an epoch.* drew 2, so"):
-            fit(network, patches, epochs=1, lr=0.01, sampler=Ends(), augment=augment)
+        with pytest.warns(UserWarning, match="made for 2 batches an epoch.* drew 1, so"):
+            fit(
+                network, patches, epochs=1, lr=0.01, batch_size=30, sampler=Ends(), augment=augment
+            )  # fmt: skip
         assert torch.equal(seen[0], patches.images[[59, 0]])
+
+    def test_a_sampler_without_a_length_that_keeps_to_the_plan_is_no_warning(
+        self, patches: LabelledImages, network: nn.Module
+    ) -> None:
+        class Unsized:
+            def __init__(self, drawn: int) -> None:
+                self.drawn = drawn
+
+            def __iter__(self) -> Iterator[int]:
+                return (row % 60 for row in range(self.drawn))
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for drawn, most in ((59, None), (90, 2)):
+                fit(
+                    network, patches, epochs=1, lr=0.01, batch_size=30, sampler=Unsized(drawn),
+                    steps_per_epoch=most,
+                )  # fmt: skip
 
     def test_only_training_images_are_augmented(
         self, patches: LabelledImages, network: nn.Module
