@@ -20,6 +20,7 @@ from companion.datasets.images import LabelledImages, Splits
 from companion.datasets.joining import join
 from companion.datasets.layout import PARTS
 from companion.datasets.notices import PictureSizeWarning
+from companion.datasets.standing_in import cut_down
 
 HELD_OUT = 0.2  # the share of a set without its own test or validation part that becomes one
 
@@ -68,7 +69,10 @@ def load(
     replaces the name of a bundled or standard set, `COMPANION_LIMIT` gives `limit`,
     `COMPANION_ROOT` `root`, and `COMPANION_DOWNLOAD=1` `download`. What the call says comes first:
     its own folder, limit, root or download stays. Pictures of a folder that `COMPANION_DATA` names
-    are shrunk and squashed without a warning, as whoever set it cannot pass `size` or `fit`.
+    are shrunk and squashed without a warning, as whoever set it cannot pass `size` or `fit`. What
+    it puts in the place of a bundled set has at most as many classes and images as that, and at
+    most twice its side, as what is done with it was made for that size; `COMPANION_WHOLE=1`
+    leaves it whole.
 
     Raises `ValueError` for an unknown name, `DatasetUnavailableError` for a standard set that is
     not there, and the errors of `image_folder`.
@@ -100,6 +104,8 @@ def load(
             f"a data set is one of {known}, or a folder of images; received {name!r}{whence}, "
             "which is neither. Check the spelling, or the path from the folder you run in."
         )
+    if name != asked and asked in BUNDLED and os.environ.get("COMPANION_WHOLE", "0") != "1":
+        splits = cut_down(splits, _three_parts(BUNDLED[asked](), seed=seed), seed=seed)
     return (
         splits
         if limit is None

@@ -30,7 +30,7 @@ def write_folder(root: Path, part: str, counts: dict[str, int], side: tuple[int,
         folder = root / part / name
         folder.mkdir(parents=True)
         for number in range(count):
-            Image.new("L", side, 40 * value + number).save(folder / f"{number}.png")
+            Image.new("L", side, (40 * value + number) % 256).save(folder / f"{number}.png")
 
 
 def write_idx(path: Path, values: np.ndarray) -> None:
@@ -139,13 +139,48 @@ class TestEnvironment:
     ) -> None:
         write_folder(tmp_path, "", {"cat": 10, "dog": 10}, (400, 300))
         monkeypatch.setenv("COMPANION_DATA", str(tmp_path))
-        assert load("digits").train.images.shape[2:] == (32, 32)
+        assert load("digits").train.images.shape[2:] == (16, 16)
         with pytest.warns(PictureSizeWarning) as caught:
             load(tmp_path)
         first, second = (str(warning.message) for warning in caught)
         assert "shrink by up to 12 times" in first
         assert "20 of 20 pictures are squashed" in second
         assert {warning.filename for warning in caught} == {__file__}
+
+    def test_what_stands_in_is_cut_down_to_the_size_of_what_it_stands_in_for(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        whole = load("digits")
+        monkeypatch.setenv("COMPANION_DATA", "glyphs")
+        cut = load("digits")
+        assert len(cut.train.classes) == 10
+        assert all(part.classes == cut.train.classes for part in cut)
+        assert all(len(part) <= len(like) for part, like in zip(cut, whole, strict=True))
+        monkeypatch.setenv("COMPANION_WHOLE", "1")
+        assert len(load("digits").train.classes) == 100
+
+    def test_rare_classes_keep_their_images(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        write_folder(tmp_path, "train", {"many": 1400, "few": 30}, (8, 8))
+        write_folder(tmp_path, "test", {"many": 10, "few": 3}, (8, 8))
+        monkeypatch.setenv("COMPANION_DATA", str(tmp_path))
+        train, _, test = load("digits")
+        assert train.counts() == {"few": 24, "many": 1078 - 24}
+        assert test.counts() == {"few": 3, "many": 10}
+
+    def test_large_pictures_are_averaged_down_and_small_ones_left(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        write_folder(tmp_path, "", {"cat": 10, "dog": 10}, (48, 12))
+        monkeypatch.setenv("COMPANION_DATA", str(tmp_path))
+        monkeypatch.setenv("COMPANION_WHOLE", "1")
+        whole = load("digits").train.images
+        monkeypatch.delenv("COMPANION_WHOLE")
+        cut = load("digits").train.images
+        wide = whole.shape[3] == 48
+        blocks = whole.unflatten(3 if wide else 2, (16, 3)).mean(4 if wide else 3)
+        assert torch.allclose(cut, blocks, atol=1e-6)
 
     def test_companion_limit_gives_the_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("COMPANION_LIMIT", "3")
