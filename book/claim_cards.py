@@ -81,9 +81,17 @@ def elsewhere(found: ClaimLine, chapter: str) -> str:
     )
 
 
-def scale(found: ClaimLine) -> str:
-    """The interval and its bound, drawn to scale; for the eye alone, as the numbers stand below."""
-    marks = [found.low, found.high, *bounds(found)]
+def marks_of(found: ClaimLine) -> list[float]:
+    """What a scale has to reach to: both ends of the interval, and the bound."""
+    return [found.low, found.high, *bounds(found)]
+
+
+def scale(found: ClaimLine, marks: list[float] | None = None) -> str:
+    """The interval and its bound, drawn to scale; for the eye alone, as the numbers stand below.
+
+    With ``marks`` of several claims, these are drawn on one scale.
+    """
+    marks = marks_of(found) if marks is None else marks
     if not all(map(math.isfinite, marks)):
         return ""
     low, high = min(marks), max(marks)

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from book_files import BOOK, NOTEBOOKS, SOURCES, read_notebook
+from conditions import Said, said_by
 from replication_records import FORM, HOLDS, RECORDS, REVERSED, claims_in, read_record
-from where_it_holds import is_control
+from where_it_holds import found_in, is_control
 
 PATHS = sorted(RECORDS.glob("*.json"))
 DESCRIBED = tomllib.loads((BOOK / "replications.toml").read_text(encoding="utf-8"))
-# A comment beside the sentence that tells it: `% told: VARIATION: STATEMENT`.
-TOLD = re.compile(r"^% told: (?P<variation>[\w-]+): (?P<statement>.+?)\s*$", re.M)
-# And beside the one that says why a claim may hold without signal.
-WITHOUT_SIGNAL = re.compile(r"^% without signal: (?P<statement>.+?): (?P<why>\S.*)$", re.M)
-
-
-class Said(NamedTuple):
-    """What a chapter's source tells of its claims."""
-
-    reversals: set[tuple[str, str]]
-    without_signal: set[str]
+SEEDS = "seeds-"  # the variations that move nothing but the draw
+ENOUGH = 4 / 5  # of the variations, for a claim that states no condition
 
 
 def claims_of_the_book() -> dict[str, set[str]]:
@@ -33,12 +24,6 @@ def claims_of_the_book() -> dict[str, set[str]]:
     return {
         path.stem: {each.statement for each in claims_in(read_notebook(path))} for path in NOTEBOOKS
     }
-
-
-def said_by(source: str) -> Said:
-    """What the comments of a source say."""
-    told = {(found["variation"], found["statement"]) for found in TOLD.finditer(source)}
-    return Said(told, {found["statement"] for found in WITHOUT_SIGNAL.finditer(source)})
 
 
 def faults(
@@ -67,7 +52,7 @@ def faults(
             if is_control(record):
                 if state == HOLDS and statement not in said[chapter].without_signal:
                     yield f"{chapter}: {statement!r} holds without signal and does not say why"
-            elif state == REVERSED and (name, statement) not in said[chapter].reversals:
+            elif state == REVERSED and (name, statement) not in said[chapter].told:
                 yield f"{chapter}: no sentence tells that {statement!r} is reversed under {name}"
 
 
@@ -86,15 +71,32 @@ def test_records_sources_and_sentences_agree() -> None:
 def test_what_is_told_is_so() -> None:
     records = {path.stem: read_record(path) for path in PATHS}
     for path in SOURCES:
-        for name, statement in said_by(path.read_text(encoding="utf-8")).reversals:
+        for name, statement in said_by(path.read_text(encoding="utf-8")).told:
             record = records.get(name)
             assert record is not None, f"{path.stem} tells of {name}, which is not on record"
-            states = [
-                each.state
-                for each in record["chapters"][path.stem]["claims"]
-                if each.statement == statement
-            ]
-            assert states == [REVERSED], f"{path.stem}: {statement!r} is {states} under {name}"
+            found = found_in(record, path.stem).get(statement)
+            assert found is not None, f"{path.stem}: no {statement!r} under {name}"
+            assert found.state != HOLDS, f"{path.stem}: {statement!r} holds under {name}"
+
+
+def without_condition(
+    records: dict[str, Any], claimed: dict[str, set[str]], said: dict[str, Said]
+) -> Iterator[str]:
+    """The claims that do not hold often enough to be told without a condition, a line each."""
+    for chapter, statements in claimed.items():
+        for statement in sorted(statements):
+            states = {
+                name: found[statement].state
+                for name, record in records.items()
+                if not is_control(record) and statement in (found := found_in(record, chapter))
+            }
+            failing = {name for name, state in states.items() if state != HOLDS}
+            moved = {name for name in failing if name.startswith(SEEDS)}
+            silent = {name for name in failing if (name, statement) not in said[chapter].told}
+            if moved:
+                yield f"{chapter}: {statement!r} does not hold under {sorted(moved)}: more runs"
+            elif silent and len(states) - len(failing) < ENOUGH * len(states):
+                yield f"{chapter}: {statement!r} states no condition for {sorted(silent)}"
 
 
 def test_records_say_where_and_when() -> None:
@@ -123,6 +125,31 @@ def record_of(*claims: Any, failed: tuple[str, ...] = (), vary: str = "rates") -
 
 CLAIMED = {"01-tiny": {"It gains"}}
 SILENT = {"01-tiny": Said(set(), set())}
+
+
+def records_of(**states: str) -> dict[str, Any]:
+    return {
+        name.replace("_", "-"): record_of(claim("It gains", state))
+        for name, state in states.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("records", "told", "expected"),
+    [
+        (records_of(a="holds", b="holds", c="holds", d="holds", e="open"), "", None),
+        (records_of(a="holds", b="holds", c="holds", d="weaker", e="open"), "", "for ['d', 'e']"),
+        (records_of(a="holds", b="open"), "% told: b: It gains", None),
+        (records_of(a="open", b="open"), "% told: b: It gains", "for ['a']"),
+        (records_of(a="open", b="open"), "% told: a, b: It gains", None),
+        (records_of(a="holds", seeds_1="open"), "% told: seeds-1: It gains", "more runs"),
+    ],
+)
+def test_claims_without_a_condition_are_named(
+    records: Any, told: str, expected: str | None
+) -> None:
+    found = list(without_condition(records, CLAIMED, {"01-tiny": said_by(told)}))
+    assert (found == []) if expected is None else (len(found) == 1 and expected in found[0])
 
 
 @pytest.mark.parametrize(
