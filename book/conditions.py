@@ -9,6 +9,7 @@ why a claim may hold where images say nothing of their labels.
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from typing import NamedTuple
 
 TOLD = re.compile(r"^% told: (?P<variations>[\w-]+(?:, [\w-]+)*): (?P<statement>.+?)\s*$", re.M)
@@ -16,10 +17,10 @@ WITHOUT_SIGNAL = re.compile(r"^% without signal: (?P<statement>.+?): (?P<why>\S.
 
 
 class Said(NamedTuple):
-    """Pairs of a variation and a statement that are told, and statements explained."""
+    """Pairs of a variation and a statement that are told, and reasons by their statements."""
 
-    told: set[tuple[str, str]]
-    without_signal: set[str]
+    told: Set[tuple[str, str]]
+    without_signal: dict[str, str]
 
 
 def said_by(text: str) -> Said:
@@ -29,4 +30,5 @@ def said_by(text: str) -> Said:
         for found in TOLD.finditer(text)
         for variation in found["variations"].split(", ")
     }
-    return Said(told, {found["statement"] for found in WITHOUT_SIGNAL.finditer(text)})
+    explained = {found["statement"]: found["why"] for found in WITHOUT_SIGNAL.finditer(text)}
+    return Said(told, explained)

@@ -22,6 +22,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from companion.teaching.claims import ClaimLine
+from conditions import Said, said_by
 from replication_records import HOLDS, RECORDS, STATES, Measured, claims_in, read_records
 
 PAGE = "where-it-holds"
@@ -33,10 +34,11 @@ Records = dict[str, dict[str, Any]]
 
 
 class Chapter(NamedTuple):
-    """A chapter's heading, and what it claims."""
+    """A chapter's heading, what it claims, and what it tells of that."""
 
     title: str
     claims: list[ClaimLine]
+    said: Said = Said(frozenset(), {})
 
 
 def anchor(statement: str) -> str:
@@ -102,7 +104,7 @@ def drawn(chapters: dict[str, Chapter], records: Records) -> str:
             head(records),
             "<tbody>",
             *(
-                row(name, each, records)
+                row(name, each, records, chapter.said)
                 for name, chapter in chapters.items()
                 for each in chapter.claims
             ),
@@ -125,9 +127,11 @@ def summary(chapters: dict[str, Chapter], records: Records) -> str:
     rows = []
     for name, chapter in chapters.items():
         counts: Counter[str] = Counter()
+        told = 0
         for each in chapter.claims:
             states = states_of(name, each.statement, records)
             counts.update(s for n, s in states.items() if not is_control(records[n]))
+            told += sum((n, each.statement) in chapter.said.told for n in records)
         measured = sum(counts[state] for state in STATES)
         bar = "".join(
             f'<span class="state-{state}" style="flex-grow:{counts[state]}"></span>'
@@ -137,13 +141,14 @@ def summary(chapters: dict[str, Chapter], records: Records) -> str:
         numbers = "".join(f"<td>{counts[state]}</td>" for state in STATES)
         rows.append(
             f'<tr><th scope="row"><a href="notebooks/{name}.html">{heading(name, chapter)}</a></th>'
-            f"{numbers}<td>{measured}</td>"
+            f"{numbers}<td>{told}</td><td>{measured}</td>"
             f'<td class="holds-bar" aria-hidden="true"><div>{bar}</div></td></tr>'
         )
     heads = "".join(f'<th scope="col">{SIGNS[state]} {state}</th>' for state in STATES)
     return (
         '<table class="holds-summary"><thead><tr><th scope="col">Chapter</th>'
-        f'{heads}<th scope="col">in all</th><th aria-hidden="true"></th></tr></thead><tbody>'
+        f'{heads}<th scope="col">condition stated</th><th scope="col">in all</th>'
+        '<th aria-hidden="true"></th></tr></thead><tbody>'
         f"{''.join(rows)}</tbody></table>"
     )
 
@@ -152,7 +157,8 @@ def chapter_of(notebook: NotebookNode) -> Chapter:
     """The first heading of a notebook, and its claims."""
     text = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     lines = "\n".join(text).splitlines()
-    return Chapter(next(line for line in lines if line.startswith("# "))[2:], claims_in(notebook))
+    title = next(line for line in lines if line.startswith("# "))[2:]
+    return Chapter(title, claims_in(notebook), said_by("\n\n".join(text)))
 
 
 def heading(name: str, chapter: Chapter) -> str:
@@ -195,8 +201,8 @@ def head(records: Records) -> str:
     return f'<thead><tr><th scope="col">Claim</th>{columns}</tr></thead>'
 
 
-def row(chapter: str, claim: ClaimLine, records: Records) -> str:
-    """A claim and what became of it under each variation."""
+def row(chapter: str, claim: ClaimLine, records: Records, said: Said) -> str:
+    """A claim and what became of it under each variation, and whether its chapter tells that."""
     states = states_of(chapter, claim.statement, records)
     cells = []
     for name, state in states.items():
@@ -204,14 +210,20 @@ def row(chapter: str, claim: ClaimLine, records: Records) -> str:
         told = state
         if measured:
             told += f": {measured.value:g} [{measured.low:g}, {measured.high:g}], {measured.bound}"
+        is_told = (name, claim.statement) in said.told
+        if is_told:
+            told += "; the chapter states the condition"
+        if is_control(records[name]) and state == HOLDS and claim.statement in said.without_signal:
+            told += f"; {said.without_signal[claim.statement]}"
+        mark = " told" if is_told else ""
         cells.append(
-            f'<td class="state-{state.replace(" ", "-")}" data-state="{state}" '
+            f'<td class="state-{state.replace(" ", "-")}{mark}" data-state="{state}" '
             f'title="{html.escape(f"{name}: {told}")}"><span aria-hidden="true">{SIGNS[state]}'
             f'</span><span class="holds-said">{state}</span></td>'
         )
-    said = " ".join(sorted({s for n, s in states.items() if not is_control(records[n])}))
+    seen = " ".join(sorted({s for n, s in states.items() if not is_control(records[n])}))
     return (
-        f'<tr id="{anchor(claim.statement)}" data-chapter="{chapter}" data-states="{said}">'
+        f'<tr id="{anchor(claim.statement)}" data-chapter="{chapter}" data-states="{seen}">'
         f'<th scope="row"><a href="notebooks/{chapter}.html">{int(chapter[:2])}</a> '
         f"{html.escape(claim.statement)}</th>{''.join(cells)}</tr>"
     )

@@ -15,6 +15,8 @@ _CONSTANTS = re.compile(
     r"(?:Python|PyTorch|torch|torchvision|CUDA|NumPy|Jupyter Book|CC BY)\s+v?[\d.]+"
     r"|95\s?%(?= (?:confidence )?intervals?)"
 )
+# What comments say of claims, word for word, for the tests of their records.
+_OF_CLAIMS = re.compile(r"^% (?:told|without signal): .*$", re.MULTILINE)
 _DECIMAL = re.compile(r"(?<![\w.])(?:\d+\.\d+|\.\d+)(?![\w]|\.\d)|\d+\s?%|\d+ per ?cent")
 
 
@@ -24,7 +26,7 @@ def typed_numbers(text: str) -> list[str]:
     A line ``% typed: reason`` allows those of the paragraph that follows it.
     """
     found = []
-    for paragraph in prose(text).split("\n\n"):
+    for paragraph in _OF_CLAIMS.sub("", prose(text)).split("\n\n"):
         if not re.search(r"^% typed: \S", paragraph, re.MULTILINE):
             found += [match[0] for match in _DECIMAL.finditer(_CONSTANTS.sub("", paragraph))]
     return found
@@ -44,6 +46,7 @@ def typed_numbers(text: str) -> list[str]:
         ("> It is 0.7, they wrote.", []),
         ("% typed: a setting\nThe rate is 0.1.\n\nIt is 0.2.", ["0.2"]),
         ("% typed:\nThe rate is 0.1.", ["0.1"]),
+        ("% told: wider: Kept at 95 %\n% without signal: At 0.5: why\nIt is 0.2.", ["0.2"]),
         ("$$\n0.5\n$$\nSee [this](a0.5.md) and https://a.org/0.5 and 0.3.", ["0.3"]),
     ],
 )

@@ -124,7 +124,7 @@ def record_of(*claims: Any, failed: tuple[str, ...] = (), vary: str = "rates") -
 
 
 CLAIMED = {"01-tiny": {"It gains"}}
-SILENT = {"01-tiny": Said(set(), set())}
+SILENT = {"01-tiny": Said(set(), {})}
 
 
 def records_of(**states: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from docutils import nodes
 
 import claim_cards
 from companion.teaching.claims import ClaimLine, read_line
+from conditions import Said
 from replication_records import Measured
 from where_it_holds import Chapter, Records, anchor, chapter_of, drawn, verdicts
 
@@ -36,7 +37,8 @@ RECORDS: Records = {
     "seeds-1": record("seeds-1", {"seeds": 1}, gain="holds", loss="reversed"),
     "wider": record("wider", {"widths": 2}, gain="weaker"),
 }
-CHAPTERS = {"01-tiny": Chapter("Don't know", [claim(GAIN), claim(LOSS)])}
+SAID = Said({("seeds-1", LOSS)}, {GAIN: "it is about luck"})
+CHAPTERS = {"01-tiny": Chapter("Don't know", [claim(GAIN), claim(LOSS)], SAID)}
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +55,16 @@ def test_a_row_for_each_claim_and_a_word_for_each_variation(page: BeautifulSoup)
     assert row.select_one("th").get_text() == f"1 {GAIN}"  # type: ignore[union-attr]
 
 
+def test_what_its_chapter_tells_is_marked(page: BeautifulSoup) -> None:
+    row = page.find(id=anchor(LOSS))
+    assert row is not None
+    assert ["told" in td["class"] for td in row.select("td")] == [False, True, False]
+    assert row.select("td")[1]["title"].endswith("; the chapter states the condition")
+    row = page.find(id=anchor(GAIN))
+    assert row is not None
+    assert row.select("td")[0]["title"].endswith("at least 0.1; it is about luck")
+
+
 def test_what_was_not_measured_is_said(page: BeautifulSoup) -> None:
     row = page.find(id=anchor(LOSS))
     assert row is not None
@@ -60,8 +72,8 @@ def test_what_was_not_measured_is_said(page: BeautifulSoup) -> None:
 
 
 def test_the_summary_leaves_the_control_out(page: BeautifulSoup) -> None:
-    numbers = [td.get_text() for td in page.select(".holds-summary td")][:5]
-    assert numbers == ["1", "1", "0", "1", "3"]  # holds, weaker, open, reversed, in all
+    numbers = [td.get_text() for td in page.select(".holds-summary td")][:6]
+    assert numbers == ["1", "1", "0", "1", "1", "3"]  # the four words, condition stated, in all
 
 
 def test_the_control_decides_about_no_row_that_is_filtered(page: BeautifulSoup) -> None:
@@ -78,7 +90,7 @@ def test_a_chapter_is_called_what_it_calls_itself(page: BeautifulSoup) -> None:
         nbformat.v4.new_code_cell("# a comment"),
         nbformat.v4.new_markdown_cell("A\n# Own name\n## B"),
     ]
-    assert chapter_of(nbformat.v4.new_notebook(cells=cells)) == ("Own name", [])
+    assert chapter_of(nbformat.v4.new_notebook(cells=cells))[:2] == ("Own name", [])
 
 
 def test_without_records_it_says_so() -> None:
