@@ -193,6 +193,15 @@ def write(notebook: NotebookNode, path: Path) -> None:
         beside.unlink(missing_ok=True)
 
 
+def kept_run(path: Path) -> NotebookNode | None:
+    """A run that was kept; None where there is none, or only a broken file."""
+    try:
+        notebook = nbformat.read(path, as_version=4)
+    except (OSError, ValueError, nbformat.ValidationError, nbformat.reader.NotJSONError):
+        return None
+    return notebook if "run" in notebook.metadata else None
+
+
 def file_digest(path: Path) -> str:
     """A short digest of a file's bytes, and a mark of its own for a file that is not there."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else "absent"

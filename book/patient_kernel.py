@@ -66,8 +66,9 @@ class Failure(NamedTuple):
 class PatientKernel:
     """One kernel of a chapter, in which cells are run one at a time."""
 
-    def __init__(self, folder: Path, environment: dict[str, str], seconds: float):
+    def __init__(self, folder: Path, environment: dict[str, str], seconds: float, python: str):
         self.folder, self.environment, self.seconds = folder, environment, seconds
+        self.manager = execute.manager_for(python)
         self.client: NotebookClient | None = None
 
     async def start(self) -> None:
@@ -76,7 +77,9 @@ class PatientKernel:
         quiet = logging.getLogger("the-missing-class.kernels")
         quiet.addHandler(logging.NullHandler())
         quiet.propagate = False  # what it would say is told on the page
-        self.client = execute.client_for(scratch, self.folder, log=quiet)
+        self.client = execute.client_for(
+            scratch, self.folder, kernel_manager_class=self.manager, log=quiet
+        )
         self.client.timeout = None  # how long a cell may take is counted here
         self.client.km = self.client.create_kernel_manager()
         await self.client.async_start_new_kernel(env=self.environment)
@@ -96,8 +99,7 @@ class PatientKernel:
 
     async def run(self, cell: NotebookNode) -> Failure | None:
         """Run a cell, which gets its outputs; of one that fails return why, without outputs."""
-        assert self.client is not None
-        running = asyncio.ensure_future(self.client.async_execute_cell(cell, 0))
+        running = self._begin(cell)
         try:
             failure = await self._ended(running)
         finally:
@@ -109,6 +111,13 @@ class PatientKernel:
         cell.outputs = [each for each in cell.outputs if each.get("name") != "stderr"]
         return None
 
+    def _begin(self, cell: NotebookNode, **options: Any) -> asyncio.Future[Any]:
+        assert self.client is not None
+        running = asyncio.ensure_future(self.client.async_execute_cell(cell, 0, **options))
+        # What it raises after nobody waits for it any more is no news.
+        running.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        return running
+
     async def _ended(self, running: asyncio.Future[Any]) -> Failure | None:
         assert self.client is not None
         done, _ = await asyncio.wait({running}, timeout=self.seconds)
@@ -117,7 +126,6 @@ class PatientKernel:
             await ensure_async(self.client.km.interrupt_kernel())
             done, _ = await asyncio.wait({running}, timeout=SECONDS_TO_STOP)
             if done:
-                running.exception()
                 await self.ask(ASK_OF_ERROR)
             return Failure(too_long(self.seconds), lost=not done)
         error = running.exception()
@@ -137,9 +145,8 @@ class PatientKernel:
 
     async def ask(self, code: str) -> Any:
         """What a piece of code prints as JSON; None where it fails, which is no failure."""
-        assert self.client is not None
         cell = nbformat.v4.new_code_cell(code)
-        asked = asyncio.ensure_future(self.client.async_execute_cell(cell, 0, store_history=False))
+        asked = self._begin(cell, store_history=False)
         done, _ = await asyncio.wait({asked}, timeout=self.seconds)
         asked.cancel()
         if not done or asked.exception() is not None:

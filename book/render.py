@@ -14,7 +14,6 @@ from pathlib import Path
 import nbformat
 
 import execute
-from your_book import make_your_book
 
 ROOT = execute.ROOT
 BOOK = ROOT / "book"
@@ -111,6 +110,8 @@ def build_yours(data: str, *, everything: bool) -> Path:
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.default_int_handler)
+    from your_book import make_your_book  # and with it PyTorch, which the book itself does without
+
     copy = make_your_book(data, book=BOOK, into=YOURS, everything=everything)
     return render_yours(copy, YOURS / "_build")
 

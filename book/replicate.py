@@ -17,8 +17,8 @@ from filelock import FileLock, Timeout
 
 import execute
 import replication_records
-from execute import ChapterError
-from runs import add_arguments, carry_out, folder_digest, is_done, kept_run, plan
+from execute import ChapterError, kept_run
+from runs import add_arguments, carry_out, folder_digest, is_done, plan
 from variations import Variation, choose
 
 KEPT = execute.ROOT / "_build" / "replications"

@@ -23,7 +23,7 @@ from execute import ChapterError
 from left_out import FILE as GONE
 from mended import Mender, glued_in
 from replicate import lock
-from replication_records import FORM, measured_in, write_record
+from replication_records import FORM, chapter_record, write_record
 from sections import FIGURE, escaped
 from where_it_holds import YOUR_RECORD, Chapter, chapter_of
 from your_images import YourImages, described, look_at
@@ -104,7 +104,7 @@ def assemble(
     places = {
         label.lower(): {"page": f"notebooks/{name}", "note": part["note"], "words": words}
         for name, run in runs.items()
-        for part in run.metadata["run"]["left_out"]
+        for part in run.metadata["left_out"]
         for label, words in part["labels"].items()
     }
     mender = Mender({name: glued_in(run) for name, run in runs.items()}, places)
@@ -126,15 +126,8 @@ def assemble(
 
 def record_of(runs: dict[str, NotebookNode], images: YourImages) -> dict[str, Any]:
     """The reader's record, of the form that the records of variations have."""
-    chapters = {
-        name: {
-            "run": {key: run.metadata["run"][key] for key in ("seconds", "date")},
-            "failed": [part["title"] for part in run.metadata["run"]["left_out"]],
-            "claims": measured_in(run),
-        }
-        for name, run in runs.items()
-    }
     name = Path(YOUR_RECORD).stem
+    chapters = {name: chapter_record(run) for name, run in runs.items()}
     return {"form": FORM, "name": name, "says": described(images), "chapters": chapters}
 
 
@@ -188,8 +181,9 @@ def left_out_list(chapters: dict[str, Chapter], runs: dict[str, NotebookNode]) -
     """Each part that was left out, with its reason and a link; a sentence where there is none."""
     lines = []
     for name, run in runs.items():
-        for part in run.metadata["run"]["left_out"]:
-            title = escaped(part["title"])
-            number = int(name[:2])
-            lines.append(f"- {number}: [{title}]({part['note']}): {part['reason']}")
+        if run.metadata["left_out"]:
+            title = where_it_holds.heading(name, chapters[name]).replace(". ", "\\. ", 1)
+            lines.append(f"- [{title}](notebooks/{name}.ipynb)")
+        for part in run.metadata["left_out"]:
+            lines.append(f"  - [{escaped(part['title'])}]({part['note']}): {part['reason']}")
     return "\n".join(lines) or "Nothing: every cell of every chapter could be run."

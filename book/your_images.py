@@ -6,37 +6,12 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from execute import ChapterError
 
-FAILED = 3  # what the process ends with where the images cannot be loaded
-
-ASK = f"""
-import json, os, platform, sys, warnings
-data = os.environ.pop("COMPANION_DATA")
-with warnings.catch_warnings(record=True) as heard:
-    warnings.simplefilter("always")
-    from companion import load
-    options = {{"skip_unreadable": True}} if os.path.isdir(data) else {{}}
-    try:
-        parts = load(data, **options)
-    except Exception as error:
-        said = str(error) if isinstance(error, (ValueError, OSError, RuntimeError, MemoryError)) \\
-            else f"{{type(error).__name__}}: {{error}}"
-        print(json.dumps(said))
-        sys.exit({FAILED})
-import companion, torch
-train = parts.train
-counts = train.labels.bincount(minlength=len(train.classes))
-print(json.dumps({{
-    "images": [len(part) for part in parts], "shape": list(train.images.shape[1:]),
-    "classes": len(train.classes), "fewest": int(counts.min()), "most": int(counts.max()),
-    "warnings": [str(each.message) for each in heard if issubclass(each.category, UserWarning)],
-    "versions": {{"Python": platform.python_version(), "PyTorch": torch.__version__}},
-    "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
-}}))
-"""
+SURVEY = Path(__file__).with_name("image_survey.py")
 
 
 class YourImages(NamedTuple):
@@ -46,6 +21,7 @@ class YourImages(NamedTuple):
     images: list[int]  # in the train, validation and test parts
     shape: list[int]  # channels, height, width
     classes: int
+    files: list[list[int]]  # width and height of the smallest file and of the largest
     fewest: int  # training images of a class
     most: int
     warnings: list[str]
@@ -57,14 +33,12 @@ class YourImages(NamedTuple):
 def look_at(data: str, environment: dict[str, str]) -> YourImages:
     """Load the images once, as the chapters will; `ChapterError` where nothing can be loaded."""
     result = subprocess.run(
-        [sys.executable, "-c", ASK],
+        [sys.executable, str(SURVEY)],
         env=environment | {"COMPANION_DATA": data},
         capture_output=True,
         text=True,
     )
     last = result.stdout.strip().rpartition("\n")[2]
-    if result.returncode == FAILED:
-        raise ChapterError(json.loads(last))
     if result.returncode != 0:
         said = result.stderr.strip().rpartition("\n")[2] or f"exit status {result.returncode}"
         raise ChapterError(
@@ -72,16 +46,18 @@ def look_at(data: str, environment: dict[str, str]) -> YourImages:
             f"them ended: {said}. Try a part of them first."
         )
     found: dict[str, Any] = json.loads(last)
+    if "refused" in found:
+        raise ChapterError(found["refused"])
     return YourImages(data=data, date=time.strftime("%Y-%m-%d"), **found)
 
 
 def described(found: YourImages) -> str:
     """Which images they are, in a sentence.
 
-    >>> found = YourImages("photos", [60, 20, 20], [3, 32, 32], 2, 30, 30, [], {}, "CPU", "")
+    >>> found = YourImages("photos", [60, 20, 20], [3, 32, 32], 2, [[9, 9]], 30, 30, [], {}, "", "")
     >>> described(found)
     '100 images of 2 classes (60 to train on, 30 of each class; 20 to choose with, 20 to test), \
-loaded in colour at 32×32'
+loaded in colour at 32×32 (from files of 9×9)'
     """
     train, validation, test = found.images
     channels, height, width = found.shape
@@ -94,4 +70,14 @@ loaded in colour at 32×32'
     return (
         f"{sum(found.images):,} images of {found.classes} classes ({train:,} to train on, {each}; "
         f"{validation:,} to choose with, {test:,} to test), loaded in {colour} at {width}×{height}"
+        f"{shrunk_from(found)}"
     )
+
+
+def shrunk_from(found: YourImages) -> str:
+    """From which sizes the files were brought to the one size that networks get."""
+    sizes = [f"{width}×{height}" for width, height in found.files]
+    loaded = f"{found.shape[2]}×{found.shape[1]}"
+    if set(sizes) <= {loaded}:
+        return ""
+    return f" (from files of {' to '.join(dict.fromkeys(sizes))})"

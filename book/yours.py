@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,6 @@ import execute
 from definitions import bound_by, changed, definitions, statements
 from patient_kernel import FORGET, Failure, PatientKernel
 from progress import Progress
-from runs import kept_run
 from sections import escaped, labels_in, part_around, split_cells
 
 FORM = 1  # of what is kept; another is run again
@@ -108,7 +108,7 @@ class Chapter:
             "note": f"{NOTE}-{self.name[:2]}-{len(self.left_out) + 1}",
             "title": title,
             "labels": labels,
-            "reason": self.reason_of(failure),
+            **self.reason_of(failure),
         }
         self.left_out.append(part)
         whole = end == len(self.cells) and not self.ran
@@ -116,13 +116,14 @@ class Chapter:
         sources = sources_of(self.cells[at:end])
         self.missing |= dict.fromkeys(changed(sources) | bound_by(sources), part)
 
-    def reason_of(self, failure: Failure) -> str:
-        """Why a part is left out, for MyST; with a link where another one is the cause."""
+    def reason_of(self, failure: Failure) -> dict[str, str]:
+        """Why a part is left out, plainly and for MyST: with a link where another is the cause."""
         cause = self.missing.get(failure.missing or "")
         if cause is None:
-            return escaped(failure.reason)
-        title = escaped(cause["title"])
-        return f"it builds on the section [{title}]({cause['note']}), which was left out"
+            return {"why": failure.reason, "reason": escaped(failure.reason)}
+        words = "it builds on the section {}, which was left out"
+        link = f"[{escaped(cause['title'])}]({cause['note']})"
+        return {"why": words.format(cause["title"]), "reason": words.format(link)}
 
     async def revive(self) -> bool:
         """Start another kernel and bring it where the last one was; once in a chapter."""
@@ -172,10 +173,11 @@ def run_chapter(
     *,
     seconds: float = execute.SECONDS_PER_CELL,
     told: Told = nothing_told,
+    python: str = sys.executable,
 ) -> NotebookNode:
     """The chapter as far as it can be run, with what was left out among its notebook's metadata."""
     began = time.perf_counter()
-    kernel = PatientKernel(folder, environment, seconds)
+    kernel = PatientKernel(folder, environment, seconds, python)
     chapter = Chapter(source.stem, execute.read_source(source).cells, kernel)
 
     async def run() -> None:
@@ -189,8 +191,8 @@ def run_chapter(
     done.metadata["run"] = {
         "seconds": round(time.perf_counter() - began, 1),
         "date": time.strftime("%Y-%m-%d"),
-        "left_out": chapter.left_out,
     }
+    done.metadata["left_out"] = chapter.left_out
     return done
 
 
@@ -209,7 +211,7 @@ def run_chapters(
     What is run is kept in a file of `kept` at once, so that what is stopped goes on from there.
     """
     keys = {source: f"{FORM}-{execute.key_of(source, data)}" for source in sources}
-    before = {source: kept_run(kept / f"{source.stem}.ipynb") for source in sources}
+    before = {source: execute.kept_run(kept / f"{source.stem}.ipynb") for source in sources}
     done = {
         source.stem: run
         for source, run in before.items()
@@ -225,5 +227,5 @@ def run_chapters(
         run.metadata["run"]["key"] = keys[source]
         execute.write(run, kept / f"{source.stem}.ipynb")
         done[source.stem] = run
-        progress.end(source.stem, len(run.metadata["run"]["left_out"]))
+        progress.end(source.stem, len(run.metadata["left_out"]))
     return {source.stem: done[source.stem] for source in sources}
