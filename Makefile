@@ -15,7 +15,7 @@ INSTALLED := $(VENV)/.installed
 RENDERED := _build/html/index.html
 
 PAGES := _config.yml book/_toc.yml book/references.bib book/render.py book/claim_cards.py \
-	book/where_it_holds.py book/replicated.py book/replication_records.py $(wildcard book/replications/*) \
+	book/where_it_holds.py book/replicated.py book/left_out.py book/replication_records.py $(wildcard book/replications/*) \
 	$(wildcard book/*.md book/_static/* book/notebooks/*.ipynb) book/notebooks
 
 .DEFAULT_GOAL := help

@@ -2,7 +2,8 @@
 
 The notebooks hold the line that ``companion.teaching.claim`` printed, which is what nbval
 compares and what a terminal shows. On the page it is a card: verdict, statement, and for a claim
-the interval and its bound drawn to scale. Screen readers are given the line's own words.
+the interval and its bound drawn to scale. Screen readers are given the line's own words. In a
+reader's build a card has the word for what was measured on their images, and what the book found.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import html
 import math
 from itertools import groupby
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from docutils import nodes
@@ -18,7 +19,16 @@ from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
 from companion.teaching.claims import ClaimLine, read_line
-from where_it_holds import PAGE, anchor, recorded, verdicts
+from replication_records import state_of
+from where_it_holds import (
+    PAGE,
+    SIGNS,
+    YOUR_RECORD,
+    anchor,
+    own_chapters,
+    recorded,
+    verdicts,
+)
 
 SPARE = 0.08  # of the scale's width, free at both of its ends
 
@@ -31,12 +41,16 @@ class ClaimCards(SphinxPostTransform):
 
     def run(self, **kwargs: Any) -> None:
         """Look at everything that a cell printed on this page."""
+        chapter = PurePosixPath(self.env.docname).name
+        yours = (Path(self.env.srcdir) / YOUR_RECORD).is_file()
         for block in list(self.document.findall(nodes.literal_block)):
             if "stream" in block.get("classes", []):
-                block.replace_self(parts(block, chapter=PurePosixPath(self.env.docname).name))
+                block.replace_self(parts(block, chapter=chapter, yours=yours))
 
 
-def parts(block: nodes.literal_block, *, chapter: str = "") -> list[nodes.Node]:
+def parts(
+    block: nodes.literal_block, *, chapter: str = "", yours: bool = False
+) -> list[nodes.Node]:
     """The printed text, with a card in the place of each claim or check."""
     read = [(line, read_line(line)) for line in block.astext().splitlines()]
     if not any(found for _, found in read):
@@ -44,7 +58,7 @@ def parts(block: nodes.literal_block, *, chapter: str = "") -> list[nodes.Node]:
     made: list[nodes.Node] = []
     for is_card, group in groupby(read, key=lambda each: each[1] is not None):
         if is_card:
-            cards = "\n".join(card(found, chapter) for _, found in group if found)
+            cards = "\n".join(card(found, chapter, yours=yours) for _, found in group if found)
             made.append(nodes.raw("", f'<div class="claims">\n{cards}\n</div>', format="html"))
         elif text := "\n".join(line for line, _ in group).strip("\n"):
             rest = block.deepcopy()
@@ -54,19 +68,39 @@ def parts(block: nodes.literal_block, *, chapter: str = "") -> list[nodes.Node]:
     return made
 
 
-def card(found: ClaimLine, chapter: str = "") -> str:
+def card(found: ClaimLine, chapter: str = "", *, yours: bool = False) -> str:
     """The HTML of one card, with where else its claim was seen to hold."""
     kind = "claim" if found.is_claim else "check"
     verdict = found.verdict if found.is_claim else "check" if found.margin >= 0 else found.verdict
+    state = state_of(found) if yours and found.is_claim else ""
     kept = "kept" if found.margin >= 0 else "missed"
     statement = html.escape(found.statement)
     numbers = html.escape(f"{found.measured}, {found.bound}")
     why = f'<span class="claim-why">{html.escape(found.why)}</span>' if found.why else ""
     return (
         f'<div class="claim-card {kind} {kept}">'
-        f'<p class="claim-statement"><span class="claim-verdict">{verdict}</span> {statement}</p>'
+        f'<p class="claim-statement"><span class="claim-verdict">{state or verdict}</span> '
+        f"{statement}</p>"
         f"{scale(found) if found.is_claim else ''}"
-        f'<p class="claim-numbers">{numbers}{why}</p>{elsewhere(found, chapter)}</div>'
+        f'<p class="claim-numbers">{numbers}{why}</p>'
+        f"{in_both(found, chapter, state) if state else elsewhere(found, chapter)}</div>"
+    )
+
+
+def in_both(found: ClaimLine, chapter: str, state: str) -> str:
+    """What became of a claim on a reader's images, and apart from it what the book found."""
+    here = (
+        f'<p class="claim-yours state-{state}">on your images: '
+        f'<span aria-hidden="true">{SIGNS[state]}</span> {state}</p>'
+    )
+    own = own_chapters().get(chapter)
+    if own is None or all(each.statement != found.statement for each in own.claims):
+        return here
+    holds, measured = verdicts(recorded(), chapter, found.statement)
+    again = f", and in {holds} of {measured} variations of that" if measured else ""
+    return (
+        f'{here}<p class="claim-elsewhere"><a href="../{PAGE}.html#{anchor(found.statement)}">'
+        f"on the book's own images: holds{again}</a></p>"
     )
 
 

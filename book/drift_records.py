@@ -17,8 +17,8 @@ import nbformat
 from nbformat import NotebookNode
 
 import execute
+from execute import kept_run
 from outputs import describe, texts
-from runs import kept_run
 from tolerance import Change, changes
 
 RECORDS = execute.ROOT / "book" / "drifts"

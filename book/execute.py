@@ -186,8 +186,20 @@ def write(notebook: NotebookNode, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".part")
     text = nbformat.writes(notebook, version=4, indent=1, sort_keys=True, ensure_ascii=False)
-    beside.write_text(text.rstrip("\n") + "\n", encoding="utf-8", newline="\n")
-    os.replace(beside, path)
+    try:
+        beside.write_text(text.rstrip("\n") + "\n", encoding="utf-8", newline="\n")
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def kept_run(path: Path) -> NotebookNode | None:
+    """A run that was kept; None where there is none, or only a broken file."""
+    try:
+        notebook = nbformat.read(path, as_version=4)
+    except (OSError, ValueError, nbformat.ValidationError, nbformat.reader.NotJSONError):
+        return None
+    return notebook if "run" in notebook.metadata else None
 
 
 def file_digest(path: Path) -> str:
@@ -203,7 +215,8 @@ def key_of(source: Path, data: str | None, root: Path = ROOT) -> str:
     if data is not None and Path(data).is_dir():
         for path in sorted(Path(data).rglob("*")):
             # Sizes and times, not contents: reading every image would take longer than it saves.
-            parts.append((str(path), path.stat().st_size, path.stat().st_mtime_ns))
+            found = path.stat() if path.exists() else path.lstat()  # a link that leads nowhere
+            parts.append((str(path), found.st_size, found.st_mtime_ns))
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
@@ -256,7 +269,10 @@ def resolve_data(data: str | None) -> str | None:
     if folder.is_dir():
         return str(folder.resolve())
     if folder.exists() or len(folder.parts) > 1 or data.startswith(("~", ".")):
-        raise ChapterError(f"--data takes a data set's name or a folder; {data!r} is no folder.")
+        raise ChapterError(
+            f"--data takes a data set's name or a folder of images; {data!r} is no folder. Name "
+            "the one that holds train/CLASS/picture.png, or CLASS/picture.png."
+        )
     return data
 
 

@@ -6,6 +6,7 @@ import argparse
 import base64
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,8 @@ import execute
 ROOT = execute.ROOT
 BOOK = ROOT / "book"
 BUILD = ROOT / "_build"
+YOURS = BUILD / "yours"
+INTERRUPTED = 130  # the exit status of what Ctrl-C stopped
 
 
 def extract_pictures(book: Path) -> list[Path]:
@@ -65,22 +68,16 @@ def render(book: Path = BOOK, build: Path = BUILD) -> Path:
     return first_page
 
 
-def copy_for(data: str, everything: bool) -> tuple[Path, Path]:
-    """A copy of the book whose notebooks were run on ``data``, and where to render it."""
-    yours = BUILD / "yours"
-    book = yours / "book"
-    notebooks = book / "notebooks"
-    shutil.copytree(
-        BOOK,
-        book,
-        dirs_exist_ok=True,
-        ignore=shutil.ignore_patterns("notebooks", "__pycache__", ".ipynb_checkpoints"),
-    )
-    sources = execute.find_sources([])
-    for stale in set(notebooks.glob("*.ipynb")) - {notebooks / f"{s.stem}.ipynb" for s in sources}:
-        stale.unlink()
-    execute.execute(sources, notebooks, data=data, everything=everything)
-    return book, yours / "_build"
+def render_yours(book: Path, build: Path) -> Path:
+    """Render a reader's copy, whatever Sphinx warns of: a loose end must not cost them the book."""
+    try:
+        return render(book, build)
+    except subprocess.CalledProcessError:
+        first_page = build / "html" / "intro.html"
+        if not first_page.is_file():
+            raise
+        print("Some references lead nowhere, see above; the pages are there all the same.")
+        return first_page
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -91,17 +88,38 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         data = execute.resolve_data(options.data)
-        book, build = copy_for(data, options.all) if data else (BOOK, BUILD)
-        first_page = render(book, build)
+        if data is None:
+            render()
+            return 0
+        first_page = build_yours(data, everything=options.all)
     except execute.ChapterError as error:
         print(f"{error}\nThe book was not rendered.", file=sys.stderr)
         return 1
     except subprocess.CalledProcessError as error:
         print("The book was not rendered: mend the warnings above.", file=sys.stderr)
         return error.returncode or 1
-    if data:
-        print(f"The book of your images is at {first_page}: open it in a browser.", flush=True)
+    except KeyboardInterrupt:
+        print(f"\nStopped; {how_to_go_on(options.all)}", file=sys.stderr)
+        return INTERRUPTED
+    print(f"The book of your images is at {first_page}: open it in a browser.", flush=True)
     return 0
+
+
+def build_yours(data: str, *, everything: bool) -> Path:
+    """The first page of the book on a reader's images; what is stopped leaves nothing running."""
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.default_int_handler)
+    from your_book import make_your_book  # and with it PyTorch, which the book itself does without
+
+    copy = make_your_book(data, book=BOOK, into=YOURS, everything=everything)
+    return render_yours(copy, YOURS / "_build")
+
+
+def how_to_go_on(everything: bool) -> str:
+    """What to say when somebody stops the command."""
+    same = "the same command without ALL=1" if everything else "the same command"
+    return f"{same} goes on from here: chapters that are done are kept."
 
 
 if __name__ == "__main__":

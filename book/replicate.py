@@ -17,8 +17,8 @@ from filelock import FileLock, Timeout
 
 import execute
 import replication_records
-from execute import ChapterError
-from runs import add_arguments, carry_out, folder_digest, is_done, kept_run, plan
+from execute import ChapterError, kept_run
+from runs import add_arguments, carry_out, folder_digest, is_done, plan
 from variations import Variation, choose
 
 KEPT = execute.ROOT / "_build" / "replications"
@@ -73,7 +73,7 @@ def about(variation: Variation) -> dict[str, Any]:
     return told
 
 
-def lock(folder: Path) -> FileLock:
+def lock(folder: Path, what: str = "Another replication") -> FileLock:
     """Hold a folder for this process; ``ChapterError`` where another one does."""
     folder.mkdir(parents=True, exist_ok=True)
     held = FileLock(folder / "lock")
@@ -81,7 +81,7 @@ def lock(folder: Path) -> FileLock:
         held.acquire(timeout=0)
     except Timeout as error:
         raise ChapterError(
-            f"Another replication writes to {folder}. Wait for it, or stop it; what it did is kept."
+            f"{what} writes to {folder}. Wait for it, or stop it; what it did is kept."
         ) from error
     return held
 

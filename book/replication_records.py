@@ -75,8 +75,9 @@ def claims_in(notebook: NotebookNode) -> list[ClaimLine]:
 
 
 def failed_cells(notebook: NotebookNode) -> list[str]:
-    """The cells that raised, by their first lines, with what they raised."""
-    return [
+    """The cells that raised, by their first lines, and the parts left out, each with the reason."""
+    left_out = [f"{each['title']}: {each['why']}" for each in notebook.metadata.get("left_out", [])]
+    return left_out + [
         f"`{execute.first_line(cell)}`: {output.ename}: {output.evalue}".splitlines()[0]
         for cell in notebook.cells
         for output in cell.get("outputs", [])
@@ -97,12 +98,17 @@ def update(name: str, about: dict[str, Any], runs: dict[str, NotebookNode], fold
     record = read_record(folder / f"{name}.json")
     chapters = dict(record["chapters"]) if record else {}
     for chapter, run in runs.items():
-        chapters[chapter] = {
-            "run": {k: v for k, v in run.metadata["run"].items() if k != "key"},
-            "failed": failed_cells(run),
-            "claims": measured_in(run),
-        }
+        chapters[chapter] = chapter_record(run)
     write_record({"form": FORM, "name": name, **about, "chapters": chapters}, folder)
+
+
+def chapter_record(run: NotebookNode) -> dict[str, Any]:
+    """What a record keeps of one run of a chapter."""
+    return {
+        "run": {k: v for k, v in run.metadata["run"].items() if k != "key"},
+        "failed": failed_cells(run),
+        "claims": measured_in(run),
+    }
 
 
 def write_record(record: dict[str, Any], folder: Path) -> None:

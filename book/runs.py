@@ -22,7 +22,9 @@ import nbformat
 from nbformat import NotebookNode
 
 import execute
+from execute import kept_run
 from variations import Variation, environment_for, place_of, why_not
+from yours import run_chapter
 
 VARIED = Path(__file__).with_name("varied.py")
 GUESSED_SECONDS = 90.0  # a chapter's, until one has been timed
@@ -69,15 +71,6 @@ def folder_digest(folder: Path) -> str:
     return hashlib.sha256(json.dumps(listed).encode()).hexdigest()[:16]
 
 
-def kept_run(path: Path) -> NotebookNode | None:
-    """A run that was kept; None where there is none, or only a broken file."""
-    try:
-        notebook = nbformat.read(path, as_version=4)
-    except (OSError, ValueError, nbformat.ValidationError, nbformat.reader.NotJSONError):
-        return None
-    return notebook if "run" in notebook.metadata else None
-
-
 def is_done(task: Task) -> bool:
     """Whether the run that is kept is the one that the task asks for."""
     kept = kept_run(task.target)
@@ -87,8 +80,33 @@ def is_done(task: Task) -> bool:
 def perform(task: Task) -> float:
     """Run one chapter to its end, whatever its cells raise, and keep it; return the seconds."""
     began = time.perf_counter()
-    notebook = execute.read_source(task.source)
     task.target.parent.mkdir(parents=True, exist_ok=True)
+    only_images = task.variation.data is not None and not task.variation.vary
+    done = on_other_images(task) if only_images else under_changes(task)
+    seconds = time.perf_counter() - began
+    done.metadata["run"] = {
+        "key": task.key,
+        "seconds": round(seconds, 1),
+        "date": time.strftime("%Y-%m-%d"),
+        "place": task.place,
+    }
+    execute.write(done, task.target)
+    return seconds
+
+
+def on_other_images(task: Task) -> NotebookNode:
+    """The chapter as a reader's build runs it: no cell takes an old value for one that failed."""
+    return run_chapter(
+        task.source,
+        task.target.parent,
+        environment_for(task.variation),
+        python=task.executable,
+    )
+
+
+def under_changes(task: Task) -> NotebookNode:
+    """The chapter with every cell run, whatever the one before it raised."""
+    notebook = execute.read_source(task.source)
     if task.variation.vary:
         notebook.cells.insert(0, nbformat.v4.new_code_cell(setup_of(task.variation)))
     client = execute.client_for(
@@ -99,20 +117,11 @@ def perform(task: Task) -> float:
         force_raise_errors=False,
     )
     asyncio.run(client.async_execute(env=environment_for(task.variation)))
-    seconds = time.perf_counter() - began
     if task.variation.vary:
         first = notebook.cells.pop(0)
         if raised := [each.evalue for each in first.outputs if each.output_type == "error"]:
             raise execute.ChapterError(f"{task.variation.name} could not be set up: {raised[0]}")
-    done = execute.normalise(notebook)
-    done.metadata["run"] = {
-        "key": task.key,
-        "seconds": round(seconds, 1),
-        "date": time.strftime("%Y-%m-%d"),
-        "place": task.place,
-    }
-    execute.write(done, task.target)
-    return seconds
+    return execute.normalise(notebook)
 
 
 def setup_of(variation: Variation) -> str:

@@ -3,7 +3,8 @@
 The directive ``where-it-holds`` draws the records of ``book/replications`` as a table with a row
 for each claim and a column for each variation; ``_static/where_it_holds.js`` filters and sorts it
 in the browser, and without it the table is whole. ``verdicts`` tells the claim cards in how many
-variations a claim holds.
+variations a claim holds. In a reader's build, which has a record of its own beside the pages, their
+images are the first column, and what was left out has a row all the same.
 """
 
 from __future__ import annotations
@@ -23,12 +24,23 @@ from sphinx.util.docutils import SphinxDirective
 
 from companion.teaching.claims import ClaimLine
 from conditions import Said, said_by
-from replication_records import HOLDS, RECORDS, STATES, Measured, claims_in, read_records
+from execute import NOTEBOOKS
+from replication_records import (
+    HOLDS,
+    RECORDS,
+    STATES,
+    Measured,
+    claims_in,
+    read_record,
+    read_records,
+)
 
 PAGE = "where-it-holds"
 SIGNS = {"holds": "●", "weaker": "◐", "open": "○", "reversed": "✕", "not measured": "·"}
 NOT_MEASURED = "not measured"
 CONTROL = "shuffled"
+YOURS = "your images"
+YOUR_RECORD = "yours.json"
 
 Records = dict[str, dict[str, Any]]
 
@@ -73,6 +85,34 @@ def recorded() -> Records:
     return read_records(RECORDS)
 
 
+def chapters_in(folder: Path) -> dict[str, Chapter]:
+    """What the stored notebooks of a folder claim, by their names."""
+    return {
+        path.stem: chapter_of(nbformat.read(path, as_version=4))
+        for path in sorted(folder.glob("*.ipynb"))
+    }
+
+
+@functools.cache
+def own_chapters() -> dict[str, Chapter]:
+    """What the book claims on its own images, read once for all pages."""
+    return chapters_in(NOTEBOOKS)
+
+
+def with_left_out(chapters: dict[str, Chapter], own: dict[str, Chapter]) -> dict[str, Chapter]:
+    """The chapters of a reader's build, each with the book's claims that are not among theirs."""
+    return {
+        name: Chapter(each.title, each.claims + left_out(each, own.get(name)), each.said)
+        for name, each in chapters.items()
+    }
+
+
+def left_out(chapter: Chapter, own: Chapter | None) -> list[ClaimLine]:
+    """The book's claims that a chapter of a reader's build does not have."""
+    said = {each.statement for each in chapter.claims}
+    return [each for each in (own.claims if own else []) if each.statement not in said]
+
+
 class WhereItHolds(SphinxDirective):
     """Puts the summary and the table in its place."""
 
@@ -81,19 +121,22 @@ class WhereItHolds(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Read the stored notebooks beside the page, and the records."""
         folder = Path(self.env.srcdir) / "notebooks"
-        chapters = {
-            path.stem: chapter_of(nbformat.read(path, as_version=4))
-            for path in sorted(folder.glob("*.ipynb"))
-        }
+        chapters = chapters_in(folder)
         for path in [*RECORDS.glob("*.json"), *folder.glob("*.ipynb")]:
             self.env.note_dependency(str(path))
-        return [nodes.raw("", drawn(chapters, recorded()), format="html")]
+        yours = read_record(Path(self.env.srcdir) / YOUR_RECORD)
+        if yours:
+            chapters = with_left_out(chapters, own_chapters())
+        return [nodes.raw("", drawn(chapters, recorded(), yours), format="html")]
 
 
-def drawn(chapters: dict[str, Chapter], records: Records) -> str:
-    """The HTML of summary and table."""
-    if not records:
+def drawn(
+    chapters: dict[str, Chapter], records: Records, yours: dict[str, Any] | None = None
+) -> str:
+    """The HTML of summary and table; a reader's record is a column, and not counted."""
+    if not records and not yours:
         return "<p>No variation is on record yet.</p>"
+    columns = {YOURS: yours, **records} if yours else records
     return "\n".join(
         [
             '<div class="holds">',
@@ -101,10 +144,10 @@ def drawn(chapters: dict[str, Chapter], records: Records) -> str:
             legend(),
             controls(chapters),
             '<div class="holds-scroll"><table class="holds-matrix">',
-            head(records),
+            head(columns),
             "<tbody>",
             *(
-                row(name, each, records, chapter.said)
+                row(name, each, columns, chapter.said)
                 for name, chapter in chapters.items()
                 for each in chapter.claims
             ),
@@ -122,8 +165,14 @@ def states_of(chapter: str, statement: str, records: Records) -> dict[str, str]:
     return found
 
 
-def summary(chapters: dict[str, Chapter], records: Records) -> str:
-    """How many claims of each chapter are in each state, over all variations but the control."""
+def summary(
+    chapters: dict[str, Chapter], records: Records, missed: dict[str, int] | None = None
+) -> str:
+    """How many claims of each chapter are in each state, over all variations but the control.
+
+    A column says of how many the chapter states the condition; with ``missed``, how many of each
+    chapter were left out.
+    """
     rows = []
     for name, chapter in chapters.items():
         counts: Counter[str] = Counter()
@@ -139,15 +188,21 @@ def summary(chapters: dict[str, Chapter], records: Records) -> str:
             if counts[state]
         )
         numbers = "".join(f"<td>{counts[state]}</td>" for state in STATES)
+        if missed is None:
+            numbers += f"<td>{told}</td>"
+        else:
+            numbers += f"<td>{missed[name]}</td>"
+            measured += missed[name]
         rows.append(
             f'<tr><th scope="row"><a href="notebooks/{name}.html">{heading(name, chapter)}</a></th>'
-            f"{numbers}<td>{told}</td><td>{measured}</td>"
+            f"{numbers}<td>{measured}</td>"
             f'<td class="holds-bar" aria-hidden="true"><div>{bar}</div></td></tr>'
         )
     heads = "".join(f'<th scope="col">{SIGNS[state]} {state}</th>' for state in STATES)
+    last = "condition stated" if missed is None else "left out"
     return (
         '<table class="holds-summary"><thead><tr><th scope="col">Chapter</th>'
-        f'{heads}<th scope="col">condition stated</th><th scope="col">in all</th>'
+        f'{heads}<th scope="col">{last}</th><th scope="col">in all</th>'
         '<th aria-hidden="true"></th></tr></thead><tbody>'
         f"{''.join(rows)}</tbody></table>"
     )

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from companion.datasets.images import LabelledImages
-from companion.datasets.layout import read_layout
+from companion.datasets.layout import Layout, read_layout
+from companion.datasets.notices import notify
 from companion.datasets.pictures import PictureReader, UnreadablePictureError
 from companion.datasets.survey import plan_reader
 from companion.inputs import brief, positive_number
@@ -28,6 +29,7 @@ def image_folder(
     fit: str | None = None,
     white: float | None = None,
     nested: bool = False,
+    skip_unreadable: bool = False,
     memory_gb: float = MEMORY_GB,
 ) -> LabelledImages:
     """Read `path/CLASS/picture` into memory as one set, pixels scaled to 0 … 1.
@@ -43,12 +45,13 @@ def image_folder(
     They are shrunk as they are opened and turned upright as their EXIF data say, so that memory
     is what is kept. They are grey where every file is grey, else colour, unless `colour` says.
     16 bits are scaled by their white, 65535, or by `white`: 4095 for 12 bits that were saved in 16.
-    Floating-point pictures must lie in 0 … 1, or in 0 … `white`.
+    Floating-point pictures must lie in 0 … 1, or in 0 … `white`. With `skip_unreadable` files that
+    cannot be read are left out, and with them classes that have no other.
 
     Warns of files that are no pictures by their ending, of folders without pictures, of folders
     that differ only in case, spaces or the form of Unicode, and, where neither `size`, `fit` nor
     `white` says that it is meant, of pictures that shrink more than 8 times a side or are squashed,
-    and of 16 bits that are nowhere brighter than 12 of them reach.
+    of 16 bits that are nowhere brighter than 12 of them reach, and of files that are skipped.
 
     Raises `FileNotFoundError` for no folder or no images, `ValueError` for a single class, for
     folders that are splits and not classes, for files that cannot be read (all of them are
@@ -69,7 +72,17 @@ def image_folder(
     layout = read_layout(Path(path), classes=classes, nested=nested)
     reader = plan_reader(layout.files, size=size, colour=colour, fit=fit, white=white)
     _refuse_too_many(path, len(layout.files), reader, most)
-    return LabelledImages(_read_all(layout.files, reader), layout.labels, layout.label_map)
+    images, broken = _read_all(layout.files, reader)
+    if not broken:
+        return LabelledImages(images, layout.labels, layout.label_map)
+    told = _told_broken(layout, broken)
+    readable = torch.ones(len(images), dtype=torch.bool)
+    readable[broken] = False
+    if not skip_unreadable or not readable.any():
+        raise ValueError(f"every image must be readable; {told}. Repair or delete them.")
+    notify(f"every image should be readable; {told}. They are left out.")
+    data = LabelledImages(images[readable], layout.labels[readable], layout.label_map)
+    return data if classes is not None else _without_empty_classes(path, data)
 
 
 def _refuse_too_many(path: str | Path, count: int, reader: PictureReader, most: float) -> None:
@@ -84,19 +97,33 @@ def _refuse_too_many(path: str | Path, count: int, reader: PictureReader, most: 
         )
 
 
-def _read_all(files: Sequence[Path], reader: PictureReader) -> Tensor:
-    """Return all pictures as one tensor; at any time one of them is there at its full size."""
+def _read_all(files: Sequence[Path], reader: PictureReader) -> tuple[Tensor, list[int]]:
+    """Return all pictures as one tensor, and the rows of those that could not be read.
+
+    At any time one of them is there at its full size.
+    """
     images = torch.empty(len(files), 3 if reader.colour else 1, *reader.size)
     broken = []
     for row, file in enumerate(files):
         try:
             images[row] = torch.from_numpy(reader(file))
         except UnreadablePictureError:
-            broken.append(str(file))
-    if broken:
+            broken.append(row)
+    return images, broken
+
+
+def _told_broken(layout: Layout, rows: list[int]) -> str:
+    """Return how many files cannot be read, and the first of them."""
+    named = brief([str(layout.files[row]) for row in rows], most=5, quote=False)
+    return f"{len(rows)} of {len(layout.files)} are not: {named}"
+
+
+def _without_empty_classes(path: str | Path, data: LabelledImages) -> LabelledImages:
+    """Return a set without the classes of which no image could be read."""
+    there = [name for name, count in data.counts().items() if count]
+    if len(there) < 2:
         raise ValueError(
-            f"every image must be readable; {len(broken)} of {len(files)} are not: "
-            f"{brief(broken, most=5, quote=False)}. "
-            "Repair or delete them."
+            f"a classifier needs two classes; in {path} only the pictures of {there[0]!r} can be "
+            "read. Repair the others."
         )
-    return images
+    return data.only(there) if len(there) < len(data.classes) else data

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from companion.datasets.folders import MEMORY_GB, image_folder
 from companion.datasets.images import LabelledImages, Splits
 from companion.datasets.joining import join
 from companion.datasets.layout import PARTS
-from companion.datasets.notices import PictureSizeWarning
+from companion.datasets.notices import PictureSizeWarning, notify
+from companion.datasets.parts import deal_parts
 from companion.datasets.standing_in import cut_down
 
 HELD_OUT = 0.2  # the share of a set without its own test or validation part that becomes one
@@ -49,6 +50,7 @@ def load(
     size: int | tuple[int, int] | None = None,
     fit: str | None = None,
     white: float | None = None,
+    skip_unreadable: bool = False,
     memory_gb: float = MEMORY_GB,
     root: str | Path | None = None,
     download: bool | None = None,
@@ -59,9 +61,11 @@ def load(
     `mnist`, `fashion-mnist`, `kmnist`, `emnist-letters`, `emnist-balanced`) or a folder with
     `train/CLASS/picture` and, where you have them, `validation/` (or `val/`) and `test/`, whose
     classes get the indices that they have in training. A set without a
-    part of its own gets a stratified fifth of the images for it, drawn from `seed`; an official
-    test part stays as it is. `limit` keeps at most that many images of each class in each part;
-    `size`, `fit`, `white` and `memory_gb` are those of `image_folder`, for each part of a folder.
+    part of its own gets a stratified fifth of the images for it, drawn from `seed`, or, with a
+    warning, whole images of each class where some have too few; an official test part stays as it
+    is. `limit` keeps at most that many images of each class in each part;
+    `size`, `fit`, `white`, `skip_unreadable` and `memory_gb` are those of `image_folder`, for each
+    part of a folder.
     Standard sets are sought in `root` (`~/.cache/the-missing-class`) and fetched only where
     `download` is true.
 
@@ -69,10 +73,10 @@ def load(
     replaces the name of a bundled or standard set, `COMPANION_LIMIT` gives `limit`,
     `COMPANION_ROOT` `root`, and `COMPANION_DOWNLOAD=1` `download`. What the call says comes first:
     its own folder, limit, root or download stays. Pictures of a folder that `COMPANION_DATA` names
-    are shrunk and squashed without a warning, as whoever set it cannot pass `size` or `fit`. What
-    it puts in the place of a bundled set has at most as many classes and images as that, and at
-    most twice its side, as what is done with it was made for that size; `COMPANION_WHOLE=1`
-    leaves it whole.
+    are shrunk and squashed without a warning, and skipped where they cannot be read, as whoever set
+    it cannot pass `size`, `fit` or `skip_unreadable`. What it puts in the place of a
+    bundled set has at most as many classes and images as that, and at most twice its side, as what
+    is done with it was made for that size; `COMPANION_WHOLE=1` leaves it whole.
 
     Raises `ValueError` for an unknown name, `DatasetUnavailableError` for a standard set that is
     not there, and the errors of `image_folder`.
@@ -95,7 +99,14 @@ def load(
         with warnings.catch_warnings():
             if name != asked:
                 warnings.simplefilter("ignore", PictureSizeWarning)
-            read = partial(image_folder, fit=fit, white=white, memory_gb=memory_gb)
+                skip_unreadable = True
+            read = partial(
+                image_folder,
+                fit=fit,
+                white=white,
+                skip_unreadable=skip_unreadable,
+                memory_gb=memory_gb,
+            )
             splits = _folder(Path(name), read, seed=seed, size=size)
     else:
         known = ", ".join([*BUNDLED, *STANDARD])
@@ -134,11 +145,33 @@ def _refuse_ignored(name: str, **options: object) -> None:
 
 
 def _three_parts(data: LabelledImages, *, seed: int) -> Splits:
-    return Splits(*data.split([1 - 2 * HELD_OUT, HELD_OUT, HELD_OUT], seed=seed))
+    return Splits(*_parted(data, [1 - 2 * HELD_OUT, HELD_OUT, HELD_OUT], seed=seed))
 
 
 def _hold_out(data: LabelledImages, *, seed: int) -> tuple[LabelledImages, ...]:
-    return data.split([1 - HELD_OUT, HELD_OUT], seed=seed)
+    return _parted(data, [1 - HELD_OUT, HELD_OUT], seed=seed)
+
+
+def _parted(
+    data: LabelledImages, fractions: Sequence[float], *, seed: int
+) -> tuple[LabelledImages, ...]:
+    """Return stratified parts; where a class is too small, every class dealt on its own."""
+    try:
+        return data.split(fractions, seed=seed)
+    except ValueError:  # some class has fewer images than a part for each needs
+        dealt = deal_parts(data.labels.cpu().numpy(), fractions, seed=seed)
+    counts = [count for count in data.counts().values() if count]
+    if not all(len(part) for part in dealt):
+        raise ValueError(
+            f"to hold out images, some class needs more than one for {len(fractions)} parts; "
+            f"received {len(data)} images of {len(counts)} classes. Collect more."
+        )
+    notify(
+        f"a part for each class needs more images than there are: {len(data)} of {len(counts)} "
+        f"classes, of which the smallest has {min(counts)}. Each class is dealt on its own, and "
+        "may be missing from the validation or the test part."
+    )
+    return tuple(data.at(part) for part in dealt)
 
 
 def _folder(

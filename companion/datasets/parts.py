@@ -58,6 +58,33 @@ def draw_parts(
     return [*parts, rest]
 
 
+def deal_parts(labels: np.ndarray, fractions: Sequence[float], *, seed: int) -> list[np.ndarray]:
+    """Return the positions of each part where some classes are too small to stratify.
+
+    Each class is dealt on its own, in whole images: the first part gets at least one, then each
+    other its share, at least one while there are some; where there are too few, classes take turns.
+
+    >>> labels = np.array([0, 0, 0, 1, 1, 2, 2, 3])
+    >>> [labels[part].tolist() for part in deal_parts(labels, [0.6, 0.2, 0.2], seed=0)]
+    [[0, 1, 2, 3], [0, 1], [0, 2]]
+    """
+    parts: list[list[int]] = [[] for _ in fractions]
+    others = range(1, len(fractions))
+    random = np.random.default_rng(seed)
+    short = 0  # classes so far that could not serve every part
+    for name in np.unique(labels):
+        rows = random.permutation(np.flatnonzero(labels == name)).tolist()
+        wanted = {part: max(1, round(fractions[part] * len(rows))) for part in others}
+        if sum(wanted.values()) >= len(rows):
+            turns = [others[(short + at) % len(others)] for at in range(len(others))]
+            wanted = dict.fromkeys(turns[: len(rows) - 1], 1)
+            short += 1
+        for part, count in wanted.items():
+            parts[part] += [rows.pop() for _ in range(count)]
+        parts[0] += rows
+    return [np.array(sorted(part), dtype=np.int64) for part in parts]
+
+
 def draw_classes(classes: Sequence[ClassName], count: int, *, seed: int) -> list[ClassName]:
     """Return `count` different classes, drawn from `seed`, in the order of the draw.
 

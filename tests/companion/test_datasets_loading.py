@@ -363,3 +363,86 @@ def test_letters_stand_upright_though_their_files_hold_rows_as_columns(tmp_path:
 def test_an_unknown_name_is_named_as_such_whatever_the_size() -> None:
     with pytest.raises(ValueError, match="a data set is one of"):
         load("digitz", size=32)
+
+
+class TestTooFewToStratify:
+    """Classes of few images: every class is dealt on its own, and a warning says so."""
+
+    @pytest.mark.parametrize(
+        ("counts", "parts"),
+        [
+            ({"cat": 3, "dog": 3}, ([1, 1], [1, 1], [1, 1])),
+            ({"cat": 2, "dog": 2, "owl": 2}, ([1, 1, 1], [1, 0, 1], [0, 1, 0])),
+            ({"cat": 1, "dog": 5}, ([1, 3], [0, 1], [0, 1])),
+            ({"cat": 30, "dog": 1}, ([18, 1], [6, 0], [6, 0])),
+            ({"cat": 4, "dog": 4, "owl": 4}, ([2, 2, 2], [1, 1, 1], [1, 1, 1])),
+        ],
+        ids=["three", "two", "one", "thirty to one", "four"],
+    )
+    def test_whole_images_are_dealt(
+        self, tmp_path: Path, counts: dict[str, int], parts: tuple[list[int], ...]
+    ) -> None:
+        write_folder(tmp_path, "", counts, (8, 8))
+        with pytest.warns(UserWarning, match=r"Each class is dealt on its own"):
+            splits = load(tmp_path)
+        assert tuple(list(part.counts().values()) for part in splits) == parts
+        held = torch.cat([part.images[:, 0, 0, 0] for part in splits])
+        assert len(held.unique()) == sum(counts.values()), "no image is in two parts"
+
+    def test_the_same_seed_deals_the_same(self, tmp_path: Path) -> None:
+        write_folder(tmp_path, "", {"cat": 3, "dog": 3}, (8, 8))
+        with pytest.warns(UserWarning, match="dealt"):
+            first, again, other = (load(tmp_path, seed=seed) for seed in (1, 1, 2))
+        assert same(first, again)
+        assert not same(first, other)
+
+    def test_a_test_folder_stays_as_it_is(self, tmp_path: Path) -> None:
+        write_folder(tmp_path, "train", {"cat": 2, "dog": 2}, (8, 8))
+        write_folder(tmp_path, "test", {"cat": 3, "dog": 3}, (8, 8))
+        with pytest.warns(UserWarning, match="the smallest has 2"):
+            splits = load(tmp_path)
+        assert [len(part) for part in splits] == [2, 2, 6]
+
+    def test_one_image_of_each_class_is_refused(self, tmp_path: Path) -> None:
+        write_folder(tmp_path, "", {"cat": 1, "dog": 1}, (8, 8))
+        with pytest.raises(ValueError, match=r"more than one .*received 2 images of 2 classes"):
+            load(tmp_path)
+
+
+class TestUnreadable:
+    """Files that are no pictures, whatever their names: skipped where that is asked for."""
+
+    def broken(self, folder: Path, *files: str) -> Path:
+        write_folder(folder, "train", {"cat": 6, "dog": 6, "owl": 6}, (8, 8))
+        for file in files:
+            (folder / "train" / file).write_bytes(b"no picture")
+        return folder
+
+    def test_they_are_left_out_with_a_warning(self, tmp_path: Path) -> None:
+        folder = self.broken(tmp_path, "cat/0.png", "dog/9.png")
+        with pytest.warns(UserWarning, match=r"2 of 19 are not: .*0\.png, .*9\.png\. They are"):
+            splits = load(folder, skip_unreadable=True)
+        assert sum(map(len, splits)) == 17
+        with pytest.raises(ValueError, match="Repair or delete"):
+            load(folder)
+
+    def test_a_class_without_any_other_goes_too(self, tmp_path: Path) -> None:
+        folder = self.broken(tmp_path, *(f"owl/{i}.png" for i in range(6)))
+        with pytest.warns(UserWarning, match="6 of 18"):
+            assert load(folder, skip_unreadable=True).train.classes == ("cat", "dog")
+
+    def test_a_single_readable_class_is_refused(self, tmp_path: Path) -> None:
+        names = [f"{name}/{i}.png" for name in ("dog", "owl") for i in range(6)]
+        folder = self.broken(tmp_path, *names)
+        with (
+            pytest.warns(UserWarning, match="12 of 18"),
+            pytest.raises(ValueError, match=r"two classes; .* only the pictures of 'cat'"),
+        ):
+            load(folder, skip_unreadable=True)
+
+    def test_a_folder_that_the_environment_names_is_read_so(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COMPANION_DATA", str(self.broken(tmp_path, "cat/0.png")))
+        with pytest.warns(UserWarning, match="1 of 18"):
+            assert sum(map(len, load("digits"))) == 17
