@@ -16,11 +16,13 @@ from typing import Any, NamedTuple
 from nbformat import NotebookNode
 
 import execute
+from companion.teaching import TooLittleDataError
 from companion.teaching.claims import ClaimLine, read_line
 from outputs import texts
 
 RECORDS = execute.ROOT / "book" / "replications"
 HOLDS, WEAKER, OPEN, REVERSED = STATES = ("holds", "weaker", "open", "reversed")
+TOO_LITTLE = TooLittleDataError.__name__
 FORM = 1  # of the records; another is read as nothing, and said
 
 
@@ -62,11 +64,27 @@ def no_effect(found: ClaimLine) -> float:
 
 
 def claims_in(notebook: NotebookNode) -> list[ClaimLine]:
-    """The claims that a run printed, in their order."""
+    """The claims that a run printed, in their order.
+
+    Where a section says that it needs more than there is, what it prints after that does not count.
+    """
+    found: list[ClaimLine] = []
+    left_out = False
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and re.search(r"^## ", cell.source, re.MULTILINE):
+            left_out = False
+        outputs = cell.get("outputs", [])
+        left_out |= any(each.get("ename") == TOO_LITTLE for each in outputs)
+        if not left_out:
+            found += claims_among(outputs)
+    return found
+
+
+def claims_among(outputs: list[NotebookNode]) -> list[ClaimLine]:
+    """The claims that one cell printed."""
     lines = [
         read_line(line)
-        for cell in notebook.cells
-        for output in cell.get("outputs", [])
+        for output in outputs
         for form, text in texts(output)
         if form == "stdout"
         for line in text.splitlines()

@@ -158,8 +158,9 @@ def summary_of(
             "## On your images",
             "",
             f"This copy of the book was run on {escaped(images.data)}: "
-            f"{escaped(described(images))}. It was finished on {images.date}, with {versions}, on "
-            f"{escaped(images.device)}.",
+            f"{escaped(described(images))}. Each chapter takes of these no more classes and images "
+            "than it has of its own, at most at twice the side. "
+            f"It was finished on {images.date}, with {versions}, on {escaped(images.device)}.",
             f"\nWhen they were loaded, this was said:\n{heard}" if heard else "",
             "",
             "The table counts the book's findings by what became of them here. "

@@ -61,6 +61,36 @@ def test_no_effect_of_a_share_above_one_is_one() -> None:
     assert state_of(line("0.10 [0.05, 0.15]", "at least 0.2", share)) == WEAKER
 
 
+def test_what_follows_a_need_that_is_not_met_does_not_count() -> None:
+    def cell(*printed: str, raised: str = "") -> Any:
+        found = nbformat.v4.new_code_cell("...")
+        text = "".join(f"holds  {each}: 0.3 [0.2, 0.4], at least 0.1\n" for each in printed)
+        found.outputs = [nbformat.v4.new_output("stream", name="stdout", text=text)]
+        if raised:
+            error = nbformat.v4.new_output("error", ename=raised, evalue="", traceback=[])
+            found.outputs.append(error)
+        return found
+
+    cells = [
+        nbformat.v4.new_markdown_cell("## A section"),
+        cell("It is claimed before"),
+        cell(raised="TooLittleDataError"),
+        cell("It is left out"),
+        nbformat.v4.new_markdown_cell("### Of the same section"),
+        cell("It is left out too"),
+        nbformat.v4.new_markdown_cell("Text.\n\n## The next"),
+        cell("It counts again"),
+        cell(raised="ValueError"),
+        cell("It counts after another error"),
+    ]
+    found = records.claims_in(nbformat.v4.new_notebook(cells=cells))
+    assert [each.statement for each in found] == [
+        "It is claimed before",
+        "It counts again",
+        "It counts after another error",
+    ]
+
+
 def run_of(*printed: str, raised: str | None = None) -> Any:
     notebook = nbformat.v4.new_notebook(
         metadata={"run": {"key": "k", "seconds": 1.0, "date": "2026-01-02", "place": {}}}
