@@ -177,16 +177,20 @@ def residual_networks(_: bool) -> None:
         chosen = asked.arguments
         widths, dropout = chosen["widths"], chosen["dropout"]
         with seeded(chosen["seed"]):
-            layers: list[nn.Module] = [
-                Residual(before, after, stride=1 if depth == 1 else 2)
+            # Named by the places of the convolutions, of which chapters freeze all but the last.
+            named: list[tuple[str, nn.Module]] = [
+                (str(3 * depth), Residual(before, after, stride=1 if depth == 1 else 2))
                 for depth, (before, after) in enumerate(
                     zip([chosen["channels"], *widths], widths, strict=False)
                 )
             ]
-            layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-            layers += [nn.Dropout(dropout)] if dropout else []
+            # Where the last one's BatchNorm was, which is part of its block here.
+            named += [(str(3 * len(widths) - 2), nn.Identity())]
+            named += [("pool", nn.AdaptiveAvgPool2d(1)), ("flatten", nn.Flatten())]
+            named += [("dropout", nn.Dropout(dropout))] if dropout else []
+            features = nn.Sequential(OrderedDict(named))
             head = nn.Linear(widths[-1], chosen["num_classes"])
-            return nn.Sequential(OrderedDict(features=nn.Sequential(*layers), head=head))
+            return nn.Sequential(OrderedDict(features=features, head=head))
 
     replace_everywhere(small_cnn, residual)
 
