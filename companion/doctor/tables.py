@@ -4,15 +4,35 @@ from __future__ import annotations
 
 import html
 import textwrap
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from companion.doctor.examination import Examination
+from companion.doctor.words import Outcome
+from companion.findings import Finding
 
 COLOURS = {"error": "#D55E00", "warning": "#E69F00", "note": "#6E6E6E"}
 
 
-def plain(examination: Examination, *, width: int, everything: bool) -> str:
+class Examined(Protocol):
+    """What a table shows of an examination."""
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """The word of each check."""
+
+    @property
+    def looked_at(self) -> tuple[str, ...]:
+        """How many images of each part were read."""
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What was found, in the order in which to look at it."""
+
+    def counts(self) -> dict[str, int]:
+        """Return how many checks came to each word."""
+        ...
+
+
+def plain(examination: Examined, *, width: int, everything: bool) -> str:
     """Return the findings in lines, and with `everything` the word of each check."""
     told = [found.explained(width) for found in examination.findings]
     told += [summary(examination)]
@@ -26,7 +46,7 @@ def plain(examination: Examination, *, width: int, everything: bool) -> str:
     return "\n".join(told)
 
 
-def summary(examination: Examination) -> str:
+def summary(examination: Examined) -> str:
     """Return how many checks came to each of the four words, in a line."""
     counts = ", ".join(f"{count} {word}" for word, count in examination.counts().items())
     count = len(examination.findings)
@@ -34,7 +54,7 @@ def summary(examination: Examination) -> str:
     return f"{first} in {len(examination.outcomes)} checks: {counts}"
 
 
-def html_table(examination: Examination) -> str:
+def html_table(examination: Examined) -> str:
     """Return the findings as a table, and below it, folded, the word of each check."""
     rows = "".join(
         f'<tr><td style="color:{COLOURS[found.severity]}"><b>{found.severity}</b></td>'
