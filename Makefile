@@ -15,6 +15,7 @@ INSTALLED := $(VENV)/.installed
 RENDERED := _build/html/index.html
 
 PAGES := _config.yml book/_toc.yml book/references.bib book/render.py book/claim_cards.py \
+	book/check_pages.py $(wildcard companion/doctor/*.py) \
 	book/where_it_holds.py book/replicated.py book/left_out.py book/replication_records.py $(wildcard book/replications/*) \
 	$(wildcard book/*.md book/_static/* book/notebooks/*.ipynb) book/notebooks
 
@@ -62,7 +63,7 @@ lock: ## compute requirements.lock again with uv (UPGRADE=1: with the newest ver
 		--no-emit-index-url $(if $(UPGRADE),--upgrade) -o requirements.lock
 
 clean: ## delete what the verbs above made, except the environment
-	rm -rf _build book/_pictures .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf _build book/_pictures book/checks .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile

@@ -14,6 +14,7 @@ from pathlib import Path
 import nbformat
 
 import execute
+from check_pages import write_pages
 
 ROOT = execute.ROOT
 BOOK = ROOT / "book"
@@ -52,6 +53,7 @@ def render(book: Path = BOOK, build: Path = BUILD) -> Path:
     """
     html = build / "html"
     extract_pictures(book)
+    write_pages(book)
     shutil.rmtree(html, ignore_errors=True)
     start = "from jupyter_book.cli.main import main; main()"  # it has no __main__ of its own
     command = [sys.executable, "-c", start, "build", str(book)]

@@ -7,6 +7,7 @@ says that it is passed on.
 
 from . import (
     datasets as datasets,
+    doctor as doctor,
     evaluation as evaluation,
     findings as findings,
     heads as heads,
@@ -37,6 +38,14 @@ from .datasets import (
     long_tailed as long_tailed,
     noisy_labels as noisy_labels,
     pool as pool,
+)
+from .doctor import (
+    Examination as Examination,
+    FaultError as FaultError,
+    compare as compare,
+    examine as examine,
+    examine_checkpoint as examine_checkpoint,
+    examine_folders as examine_folders,
 )
 from .evaluation import (
     Interval as Interval,

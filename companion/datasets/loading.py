@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,12 @@ import torchvision
 from companion.datasets.bundled import digits, glyphs
 from companion.datasets.damage import few_of_each
 from companion.datasets.folders import MEMORY_GB, image_folder
+from companion.datasets.holding_out import hold_out, three_parts
 from companion.datasets.images import LabelledImages, Splits
 from companion.datasets.joining import join
 from companion.datasets.layout import PARTS
-from companion.datasets.notices import PictureSizeWarning, notify
-from companion.datasets.parts import deal_parts
+from companion.datasets.notices import PictureSizeWarning
 from companion.datasets.standing_in import cut_down
-
-HELD_OUT = 0.2  # the share of a set without its own test or validation part that becomes one
 
 
 class DatasetUnavailableError(RuntimeError):
@@ -92,7 +90,7 @@ def load(
     if name in {*BUNDLED, *STANDARD}:
         _refuse_ignored(name, size=size, fit=fit, white=white)
     if name in BUNDLED:
-        splits = _three_parts(BUNDLED[name](), seed=seed)
+        splits = three_parts(BUNDLED[name](), seed=seed)
     elif name in STANDARD:
         splits = _standard(name, seed=seed, root=root, download=download)
     elif Path(name).is_dir():
@@ -116,7 +114,7 @@ def load(
             "which is neither. Check the spelling, or the path from the folder you run in."
         )
     if name != asked and asked in BUNDLED and os.environ.get("COMPANION_WHOLE", "0") != "1":
-        splits = cut_down(splits, _three_parts(BUNDLED[asked](), seed=seed), seed=seed)
+        splits = cut_down(splits, three_parts(BUNDLED[asked](), seed=seed), seed=seed)
     return (
         splits
         if limit is None
@@ -144,36 +142,6 @@ def _refuse_ignored(name: str, **options: object) -> None:
             )
 
 
-def _three_parts(data: LabelledImages, *, seed: int) -> Splits:
-    return Splits(*_parted(data, [1 - 2 * HELD_OUT, HELD_OUT, HELD_OUT], seed=seed))
-
-
-def _hold_out(data: LabelledImages, *, seed: int) -> tuple[LabelledImages, ...]:
-    return _parted(data, [1 - HELD_OUT, HELD_OUT], seed=seed)
-
-
-def _parted(
-    data: LabelledImages, fractions: Sequence[float], *, seed: int
-) -> tuple[LabelledImages, ...]:
-    """Return stratified parts; where a class is too small, every class dealt on its own."""
-    try:
-        return data.split(fractions, seed=seed)
-    except ValueError:  # some class has fewer images than a part for each needs
-        dealt = deal_parts(data.labels.cpu().numpy(), fractions, seed=seed)
-    counts = [count for count in data.counts().values() if count]
-    if not all(len(part) for part in dealt):
-        raise ValueError(
-            f"to hold out images, some class needs more than one for {len(fractions)} parts; "
-            f"received {len(data)} images of {len(counts)} classes. Collect more."
-        )
-    notify(
-        f"a part for each class needs more images than there are: {len(data)} of {len(counts)} "
-        f"classes, of which the smallest has {min(counts)}. Each class is dealt on its own, and "
-        "may be missing from the validation or the test part."
-    )
-    return tuple(data.at(part) for part in dealt)
-
-
 def _folder(
     path: Path,
     read: Callable[..., LabelledImages],
@@ -189,7 +157,7 @@ def _folder(
             "read a part by image_folder."
         )
     if not folders:
-        return _three_parts(read(path, size=size), seed=seed)
+        return three_parts(read(path, size=size), seed=seed)
     train = read(folders.pop("train"), size=size)
     _, channels, height, width = train.images.shape
     others = {
@@ -197,9 +165,9 @@ def _folder(
         for part, folder in folders.items()
     }
     if "test" not in others:
-        train, others["test"] = _hold_out(train, seed=seed)
+        train, others["test"] = hold_out(train, seed=seed)
     if "validation" not in others:
-        train, others["validation"] = _hold_out(train, seed=seed)
+        train, others["validation"] = hold_out(train, seed=seed)
     return Splits(train, others["validation"], others["test"])
 
 
@@ -235,7 +203,7 @@ def _standard(name: str, *, seed: int, root: str | Path | None, download: bool |
             "name its parent with root= or COMPANION_ROOT."
         ) from error
     pool, test = (_from_torchvision(part) for part in parts)
-    train, validation = _hold_out(pool, seed=seed)
+    train, validation = hold_out(pool, seed=seed)
     return Splits(train, validation, test)
 
 

@@ -4,7 +4,7 @@ One of the three lowest rooms: it imports nothing from the rest of the package.
 """
 
 from companion.inputs.calling import called, refusals_explained
-from companion.inputs.iterating import refuse_no_batches
+from companion.inputs.iterating import each_batch, refuse_no_batches
 from companion.inputs.labels import IGNORE_INDEX, check_labels_fit, integer_labels
 from companion.inputs.loaders import HeldSet, batches, input_batches, is_held, is_pair
 from companion.inputs.logits import checked_logits, real_numbers
@@ -45,6 +45,7 @@ __all__ = [
     "device_of",
     "distinct",
     "dtype_of",
+    "each_batch",
     "input_batches",
     "integer_labels",
     "is_held",

@@ -57,7 +57,7 @@ class BatchReader:
 
     def labels_of(self, batch: Any) -> Tensor:
         """Return a batch's labels as int64 (N,), whatever its inputs are."""
-        found = self._labels(batch)
+        found = self.labels_as_given(batch)
         if np.isscalar(found) or (isinstance(found, Tensor | np.ndarray) and found.ndim == 0):
             raise TypeError(
                 f"a batch has labels of shape (N,); received the single label {found!r}. Items "
@@ -84,7 +84,11 @@ class BatchReader:
             )
         return checked_inputs(found)
 
-    def _labels(self, batch: Any) -> Any:
+    def labels_as_given(self, batch: Any) -> Any:
+        """Return a batch's labels in whatever form they are: one-hot rows, names, masks, anything.
+
+        Raises `TypeError`, `KeyError` and `ValueError` where nothing says what the labels are.
+        """
         fields = named_fields(batch)
         if self.labels is not None:
             return _selected(batch, self.labels, "labels")

@@ -7,7 +7,7 @@ from companion.sampling.adjustment import LogitAdjustedLoss, logit_adjustment, s
 from companion.sampling.audit import Draw, audit_sampler, expected_coverage
 from companion.sampling.correction import double_correction
 from companion.sampling.mistakes import made_for_other_data, mismatched_sampler
-from companion.sampling.reading import labels_of
+from companion.sampling.reading import labels_of, stored_labels_of
 from companion.sampling.samplers import BalancedSampler, balanced_sampler
 from companion.sampling.weights import WeightedLoss, class_counts, class_weights
 
@@ -27,4 +27,5 @@ __all__ = [
     "made_for_other_data",
     "mismatched_sampler",
     "shift_prior",
+    "stored_labels_of",
 ]

@@ -27,6 +27,7 @@ FLOORS = {  # a new room goes here
     "replicas": 5,
     "learning_rate": 6,
     "teaching": 6,
+    "doctor": 7,
 }
 MODULES = {
     ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): file
