@@ -10,10 +10,13 @@ from __future__ import annotations
 import argparse
 import sys
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import nbformat
 from filelock import FileLock, Timeout
+from nbformat import NotebookNode
 
 import execute
 import replication_records
@@ -73,6 +76,12 @@ def about(variation: Variation) -> dict[str, Any]:
     return told
 
 
+def stored(chapters: Iterable[str]) -> dict[str, NotebookNode]:
+    """The book's own notebooks of some chapters, where they are there."""
+    paths = {name: execute.NOTEBOOKS / f"{name}.ipynb" for name in chapters}
+    return {name: nbformat.read(path, 4) for name, path in paths.items() if path.is_file()}
+
+
 def lock(folder: Path, what: str = "Another replication") -> FileLock:
     """Hold a folder for this process; ``ChapterError`` where another one does."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -106,8 +115,9 @@ def main(arguments: list[str] | None = None) -> int:
             done = [t for t in tasks if t.variation == variation and is_done(t)]
             runs = {t.source.stem: run for t in done if (run := kept_run(t.target)) is not None}
             if runs:
+                records = replication_records.RECORDS
                 replication_records.update(
-                    variation.name, about(variation), runs, replication_records.RECORDS
+                    variation.name, about(variation), runs, records, stored(runs)
                 )
     print(replication_records.summary(replication_records.read_records()))
     print("\n".join(failures), file=sys.stderr)

@@ -18,7 +18,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from claim_cards import marks_of, scale
 from companion.teaching.claims import ClaimLine, read_line
-from replication_records import RECORDS, Measured, claims_in, state_of
+from replication_records import RECORDS, STATES, Measured, claims_in, state_of
 from where_it_holds import PAGE, SIGNS, Records, anchor, found_in, is_control, recorded
 
 OWN = "this page"
@@ -49,7 +49,7 @@ def figure(claim: ClaimLine, chapter: str, records: Records) -> str:
     rows = [(OWN, "as the book is run", claim)]
     for name, record in records.items():
         measured = found_in(record, chapter).get(claim.statement)
-        if measured and not is_control(record):
+        if measured and measured.state in STATES and not is_control(record):
             rows.append((name, record["says"], line_of(measured)))
     marks = [mark for _, _, found in rows for mark in marks_of(found)]
     drawn = "\n".join(row(name, says, found, marks) for name, says, found in rows)

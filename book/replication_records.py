@@ -22,6 +22,7 @@ from outputs import texts
 
 RECORDS = execute.ROOT / "book" / "replications"
 HOLDS, WEAKER, OPEN, REVERSED = STATES = ("holds", "weaker", "open", "reversed")
+NOT_REACHED = "not reached"  # the very numbers of the book: nothing was changed for this claim
 TOO_LITTLE = TooLittleDataError.__name__
 FORM = 1  # of the records; another is read as nothing, and said
 
@@ -111,21 +112,34 @@ def measured_in(notebook: NotebookNode) -> list[Measured]:
     ]
 
 
-def update(name: str, about: dict[str, Any], runs: dict[str, NotebookNode], folder: Path) -> None:
-    """Bring the record of a variation up to date with runs of some chapters; others stay."""
+def update(
+    name: str,
+    about: dict[str, Any],
+    runs: dict[str, NotebookNode],
+    folder: Path,
+    own: dict[str, NotebookNode] | None = None,
+) -> None:
+    """Bring the record of a variation up to date with runs of some chapters; others stay.
+
+    ``own`` are the book's notebooks: a claim with their very numbers was not reached by the change.
+    """
     record = read_record(folder / f"{name}.json")
     chapters = dict(record["chapters"]) if record else {}
     for chapter, run in runs.items():
-        chapters[chapter] = chapter_record(run)
+        chapters[chapter] = chapter_record(run, own.get(chapter) if own else None)
     write_record({"form": FORM, "name": name, **about, "chapters": chapters}, folder)
 
 
-def chapter_record(run: NotebookNode) -> dict[str, Any]:
-    """What a record keeps of one run of a chapter."""
+def chapter_record(run: NotebookNode, own: NotebookNode | None = None) -> dict[str, Any]:
+    """What a record keeps of one run of a chapter, beside the book's own run of it."""
+    known = {each[:4] for each in measured_in(own)} if own else set()
     return {
         "run": {k: v for k, v in run.metadata["run"].items() if k != "key"},
         "failed": failed_cells(run),
-        "claims": measured_in(run),
+        "claims": [
+            each._replace(state=NOT_REACHED) if each[:4] in known else each
+            for each in measured_in(run)
+        ],
     }
 
 

@@ -105,17 +105,19 @@ def _scaled_group(group: Any, by: float) -> Any:
 
 def scale_lengths(by: float) -> None:
     """Train so many times as many epochs; where that is less than one, a part of one."""
+    from companion.inputs import is_held
     from companion.replicas import fit_replicas
     from companion.training import TrainingRun, count_batches
+    from companion.training.batching import held
 
     begin = TrainingRun.__init__
 
     @wraps(begin)
     def scaled(self: Any, model: Any, train: Any, **options: Any) -> None:
         epochs = options["epochs"] * by
-        if epochs < 1 and isinstance(train, LabelledImages):
+        if epochs < 1 and is_held(data := held(train)):
             size = options.get("batch_size") or 128
-            batches = count_batches(train, options.get("sampler"), size)
+            batches = count_batches(data, options.get("sampler"), size)
             options["steps_per_epoch"] = max(1, round(batches * epochs))
         begin(self, model, train, **options | {"epochs": max(1, round(epochs))})
 

@@ -27,6 +27,7 @@ from conditions import Said, said_by
 from execute import NOTEBOOKS
 from replication_records import (
     HOLDS,
+    NOT_REACHED,
     RECORDS,
     STATES,
     Measured,
@@ -36,8 +37,9 @@ from replication_records import (
 )
 
 PAGE = "where-it-holds"
-SIGNS = {"holds": "●", "weaker": "◐", "open": "○", "reversed": "✕", "not measured": "·"}
 NOT_MEASURED = "not measured"
+SIGNS = {HOLDS: "●", "weaker": "◐", "open": "○", "reversed": "✕", NOT_REACHED: "–"}
+SIGNS[NOT_MEASURED] = "·"
 CONTROL = "shuffled"
 YOURS = "your images"
 YOUR_RECORD = "yours.json"
@@ -76,7 +78,7 @@ def verdicts(records: Records, chapter: str, statement: str) -> tuple[int, int]:
         for record in records.values()
         if not is_control(record) and statement in (found := found_in(record, chapter))
     ]
-    return states.count(HOLDS), len(states)
+    return states.count(HOLDS), len(states) - states.count(NOT_REACHED)
 
 
 @functools.cache

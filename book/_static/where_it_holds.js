@@ -5,7 +5,7 @@ document.addEventListener("DOMContentLoaded", () => {
   if (!table || !form) return;
   const body = table.tBodies[0];
   const rows = Array.from(body.rows);
-  const order = ["reversed", "open", "weaker", "holds", "not measured"];
+  const order = ["reversed", "open", "weaker", "holds", "not reached", "not measured"];
 
   const filter = () => {
     const words = form.words.value.toLowerCase().split(/\s+/).filter(Boolean);

@@ -61,6 +61,22 @@ def test_no_effect_of_a_share_above_one_is_one() -> None:
     assert state_of(line("0.10 [0.05, 0.15]", "at least 0.2", share)) == WEAKER
 
 
+def test_what_a_change_does_not_reach_is_no_finding(tmp_path: Path) -> None:
+    def run(*printed: str) -> Any:
+        cell = nbformat.v4.new_code_cell("...")
+        text = "".join(f"holds  {each}, at least 0.1\n" for each in printed)
+        cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=text)]
+        return nbformat.v4.new_notebook(cells=[cell], metadata={"run": {"key": "k"}})
+
+    own = run("It gains: 0.3 [0.2, 0.4]", "It holds: 0.3 [0.2, 0.4]")
+    other = run("It gains: 0.3 [0.2, 0.41]", "It holds: 0.3 [0.2, 0.4]")
+    records.update("wider", {"says": ""}, {"01-tiny": other}, tmp_path, {"01-tiny": own})
+    found = records.read_record(tmp_path / "wider.json")
+    assert found is not None
+    states = [each.state for each in found["chapters"]["01-tiny"]["claims"]]
+    assert states == [HOLDS, records.NOT_REACHED]
+
+
 def test_what_follows_a_need_that_is_not_met_does_not_count() -> None:
     def cell(*printed: str, raised: str = "") -> Any:
         found = nbformat.v4.new_code_cell("...")

@@ -41,7 +41,9 @@ train, validation, test = load("digits")
 def weights(model): return float(sum(p.double().abs().sum() for p in model.parameters()))
 def trained(**options):
     model = linear(10, inputs=64, seed=options.pop("network", 0))
-    fit(model, given[0], **{"epochs": 2, "lr": 0.01, "seed": 0} | options)
+    pair = (given[0].images, given[0].labels)
+    data = pair if options.pop("pair", False) else given[0]
+    fit(model, data, **{"epochs": 2, "lr": 0.01, "seed": 0} | options)
     return weights(model)
 def replicas(**options):
     chosen = {"epochs": 2, "lrs": (0.01, 0.02), "seeds": (0, 1)} | options
@@ -123,6 +125,12 @@ def test_less_than_an_epoch_is_a_part_of_one(ask: Ask) -> None:
     asked = "trained(epochs=1, batch_size=64, steps_per_epoch={})"
     steps = round(-(-1078 // 64) / 2)
     assert ask(asked.format(None), {"lengths": 0.5}) == ask(asked.format(steps))
+
+
+def test_less_than_an_epoch_of_a_pair_of_tensors(ask: Ask) -> None:
+    asked = "trained(epochs=1, batch_size=64, pair=True, steps_per_epoch={})"
+    assert ask(asked.format(None), {"lengths": 0.5}) == ask(asked.format(8))
+    assert ask(asked.format(None), {"lengths": 0.5}) != ask(asked.format(None))
 
 
 def test_networks_are_widened_unless_a_width_is_given(ask: Ask) -> None:
