@@ -97,7 +97,7 @@ def in_both(found: ClaimLine, chapter: str, state: str) -> str:
     if own is None or all(each.statement != found.statement for each in own.claims):
         return here
     holds, measured = verdicts(recorded(), chapter, found.statement)
-    again = f", and in {holds} of {measured} variations of that" if measured else ""
+    again = f", and in {holds} of {measured} variations" if measured else ""
     return (
         f'{here}<p class="claim-elsewhere"><a href="../{PAGE}.html#{anchor(found.statement)}">'
         f"on the book's own images: holds{again}</a></p>"

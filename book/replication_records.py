@@ -196,7 +196,7 @@ def summary(records: dict[str, dict[str, Any]]) -> str:
         counts = Counter(each.state for each in claims)
         failed = sum(len(chapter["failed"]) for chapter in record["chapters"].values())
         said = ", ".join(f"{counts[state]} {state}" for state in STATES)
-        lines.append(f"{name}: {said}; {failed} cells failed")
+        lines.append(f"{name}: {said}; {failed} cells or parts failed")
         turned += [
             f"{name}, {chapter}: reversed: {each.statement}: {each.value:.4f} "
             f"[{each.low:.4f}, {each.high:.4f}], {each.bound}"

@@ -31,6 +31,7 @@ from yours import run_chapters
 
 PASSED_ON = ("COMPANION_ROOT", "COMPANION_DOWNLOAD")  # where standard sets are, and may be fetched
 FRONT = "intro.md"
+STYLE = Path(__file__).with_name("yours.css")  # no part of the pages of the book itself
 
 
 def make_your_book(
@@ -94,6 +95,8 @@ def copy_pages(book: Path, copy: Path) -> Path:
     left = shutil.ignore_patterns("notebooks", "_pictures", "__pycache__", ".ipynb_checkpoints")
     shutil.copytree(book, copy, ignore=left)
     (copy / "notebooks").mkdir()
+    (copy / "_static").mkdir(exist_ok=True)
+    shutil.copy(STYLE, copy / "_static")
     return copy
 
 

@@ -11,6 +11,7 @@ import execute
 import replicate
 import replication_records as records
 import runs
+import where_it_holds
 from execute import ChapterError
 from replicate import lock, read_folders, read_replications
 from variations import Variation, choose, environment_for
@@ -60,7 +61,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert runs.carry_out(tasks, jobs=2) == []
     assert runs.carry_out(tasks, jobs=2) == []  # nothing is done twice
     for task in tasks:
-        run = runs.kept_run(task.target)
+        run = execute.kept_run(task.target)
         assert run is not None
         about = replicate.about(task.variation)
         records.update(task.variation.name, about, {"01-tiny": run}, folder / "records")
@@ -70,7 +71,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_chapter_runs_with_what_was_changed(kept: Path) -> None:
     printed = []
     for name in ("same", "faster"):
-        run = runs.kept_run(kept / name / "01-tiny.ipynb")
+        run = execute.kept_run(kept / name / "01-tiny.ipynb")
         assert run is not None
         assert "varied" not in run.cells[1].source  # what set it up is not kept
         printed.append(run.cells[1].outputs[0].text.split()[:2])
@@ -157,3 +158,55 @@ def test_kernels_tell_claims_and_have_one_thread() -> None:
     environment = environment_for(SAME)
     assert (environment["COMPANION_CLAIMS"], environment["OMP_NUM_THREADS"]) == ("told", "1")
     assert "COMPANION_CLAIMS" not in execute.kernel_environment()
+
+
+ON_IMAGES = (
+    CHAPTER[: CHAPTER.index("# A chapter")]
+    + """# A chapter
+
+```{code-cell} ipython3
+gain = "0.3000 [0.2000, 0.4000], at least 0.1"
+print("holds  It gains:", gain)
+```
+
+## Gone
+
+```{code-cell} ipython3
+gain = [].pop()
+```
+
+## Built on it
+
+```{code-cell} ipython3
+print("holds  An old value is no new one:", gain)
+```
+"""
+)
+
+
+def test_a_chapter_that_fails_in_part_on_images_is_recorded_with_what_it_has(
+    tmp_path: Path,
+) -> None:
+    source = tmp_path / "01-tiny.md"
+    source.write_text(ON_IMAGES, encoding="utf-8")
+    (tmp_path / "images").mkdir()
+    [mine] = choose(read_replications({"mine": tmp_path / "images"}), ["mine"])
+    task = runs.Task(source, mine, sys.executable, "k", PLACE, tmp_path)
+    assert runs.carry_out([task], jobs=1) == []
+    run = execute.kept_run(task.target)
+    assert run is not None
+    records.update("mine", replicate.about(mine), {"01-tiny": run}, tmp_path / "records")
+    found = records.read_records(tmp_path / "records")
+    chapter = found["mine"]["chapters"]["01-tiny"]
+    assert [(each.statement, each.state) for each in chapter["claims"]] == [("It gains", "holds")]
+    assert chapter["failed"] == [
+        "Gone: IndexError: pop from empty list",
+        "Built on it: it builds on the section Gone, which was left out",
+    ]
+    assert chapter["run"]["place"] == PLACE
+    assert "1 holds, 0 weaker, 0 open, 0 reversed; 2 cells or parts failed" in records.summary(
+        found
+    )
+    table = where_it_holds.drawn({"01-tiny": where_it_holds.chapter_of(run)}, found)
+    assert '<th scope="col" class="holds-variation" title="your own images"><span>mine' in table
+    assert 'title="mine: holds: 0.3 [0.2, 0.4], at least 0.1"' in table

@@ -173,7 +173,7 @@ def test_a_broken_record_or_one_of_another_form_is_none(tmp_path: Path, text: st
 def test_the_summary_counts_and_tells_each_reversal(tmp_path: Path) -> None:
     records.update("narrow", {"says": "a"}, {"01-tiny": run_of(GAIN, LOSS)}, tmp_path)
     said = records.summary(records.read_records(tmp_path)).splitlines()
-    assert said[0] == "narrow: 1 holds, 0 weaker, 0 open, 1 reversed; 0 cells failed"
+    assert said[0] == "narrow: 1 holds, 0 weaker, 0 open, 1 reversed; 0 cells or parts failed"
     assert said[1] == (
         "narrow, 01-tiny: reversed: The loss is small: 0.3000 [0.2500, 0.3500], at most 0.2"
     )

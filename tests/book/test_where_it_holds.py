@@ -13,7 +13,7 @@ import claim_cards
 from companion.teaching.claims import ClaimLine, read_line
 from conditions import Said
 from replication_records import Measured
-from where_it_holds import Chapter, Records, anchor, chapter_of, drawn, verdicts
+from where_it_holds import Chapter, Records, anchor, chapter_of, drawn, verdicts, with_left_out
 
 GAIN = "The gain is < real"
 LOSS = "The loss is small"
@@ -117,3 +117,40 @@ def test_a_card_says_so_and_links_to_the_row(monkeypatch: pytest.MonkeyPatch) ->
     assert link.get_text() == "holds in 1 of 2 variations"
     assert link["href"] == f"../where-it-holds.html#{anchor(GAIN)}"
     assert card_in("02-other").select_one(".claim-elsewhere") is None
+
+
+def test_in_a_readers_build_a_card_tells_theirs_and_the_books_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(claim_cards, "recorded", lambda: RECORDS)
+    monkeypatch.setattr(claim_cards, "own_chapters", lambda: CHAPTERS)
+
+    def card_of(statement: str) -> BeautifulSoup:
+        text = f"differs  {statement}: 0.1500 [0.1000, 0.2000], at least 0.3"
+        block = nodes.literal_block(text, text, classes=["output", "stream"])
+        [raw] = claim_cards.parts(block, chapter="01-tiny", yours=True)
+        return BeautifulSoup(raw.astext(), "html.parser")
+
+    lines = [each.get_text() for each in card_of(GAIN).select(".claim-yours, .claim-elsewhere")]
+    assert lines == [
+        "on your images: ◐ weaker",
+        "on the book's own images: holds, and in 1 of 2 variations",
+    ]
+    assert card_of("Of theirs alone").select_one(".claim-elsewhere") is None
+
+
+def test_a_readers_record_is_the_first_column_and_is_not_counted() -> None:
+    yours = record("yours", {}, gain="reversed")
+    found = BeautifulSoup(drawn(CHAPTERS, RECORDS, yours), "html.parser")
+    row = found.find(id=anchor(GAIN))
+    assert row is not None
+    assert [td["data-state"] for td in row.select("td")] == ["reversed", "holds", "holds", "weaker"]
+    numbers = [td.get_text() for td in found.select(".holds-summary td")][:6]
+    assert numbers == ["1", "1", "0", "1", "1", "3"]  # theirs is in none of them
+
+
+def test_what_was_left_out_has_a_row_all_the_same() -> None:
+    theirs = {"01-tiny": Chapter("Don't know", [claim(GAIN)])}
+    merged = with_left_out(theirs, CHAPTERS)
+    assert [each.statement for each in merged["01-tiny"].claims] == [GAIN, LOSS]
+    assert with_left_out(theirs, {}) == theirs
