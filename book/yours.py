@@ -11,7 +11,8 @@ import ast
 import asyncio
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +187,7 @@ def run_chapter(
         finally:
             await kernel.stop()
 
-    asyncio.run(run())
+    to_its_end(run())
     done = execute.normalise(new_notebook(cells=chapter.page))
     done.metadata["run"] = {
         "seconds": round(time.perf_counter() - began, 1),
@@ -194,6 +195,17 @@ def run_chapter(
     }
     done.metadata["left_out"] = chapter.left_out
     return done
+
+
+def to_its_end(task: Coroutine[Any, Any, None]) -> None:
+    """Run a task here, where an interrupt reaches it; in a thread where a loop runs here already."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(task)
+        return
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, task).result()
 
 
 def run_chapters(
