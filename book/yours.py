@@ -198,7 +198,7 @@ def run_chapter(
 
 
 def to_its_end(task: Coroutine[Any, Any, None]) -> None:
-    """Run a task here, where an interrupt reaches it; in a thread where a loop runs here already."""
+    """Run a task here, where an interrupt reaches it; in a thread where a loop runs already."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
