@@ -435,7 +435,7 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_no_kernel(tmp_path: Path) -> None:
     book, into = tmp_path / "book", tmp_path / "yours"
     write_chapter(book, "01-quick", "# Quick\n" + cell("print(1)"))
     slow = f"import os, time\nopen({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\n"
-    write_chapter(book, "02-slow", "# Slow\n" + cell(slow + "time.sleep(120)"))
+    write_chapter(book, "02-slow", "# Slow\n" + cell(slow + "time.sleep(900)"))
     (book / "notebooks").mkdir()
     script = (
         "import sys, collections\nfrom pathlib import Path\nimport render, your_book\n"
@@ -447,20 +447,19 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_no_kernel(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "ignore", "-c", script]
     with subprocess.Popen(command, env=environment, stdout=-1, stderr=-1, text=True) as process:
         pid = tmp_path / "pid"
-        patience = time.monotonic() + 60
+        patience = time.monotonic() + 400  # where others work
         while not (pid.is_file() and pid.read_text()) and time.monotonic() < patience:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=200)
     assert "the same command goes on from here" in said
     assert "Traceback" not in said
     assert process.returncode == render.INTERRUPTED
     assert [each.name for each in (into / "runs").iterdir()] == ["01-quick.ipynb"]
-    psutil.wait_procs(
-        [psutil.Process(int(pid.read_text()))] if psutil.pid_exists(int(pid.read_text())) else [],
-        timeout=5,
-    )
-    assert not psutil.pid_exists(int(pid.read_text()))
+    kernel = int(pid.read_text())
+    while psutil.pid_exists(kernel) and time.monotonic() < patience:
+        time.sleep(0.05)
+    assert not psutil.pid_exists(kernel)
 
 
 class Clock:
