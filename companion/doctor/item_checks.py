@@ -92,7 +92,10 @@ def stored_and_items(pipeline: Pipeline) -> Result:
 
 
 def _item_label(item: Any) -> int | None:
-    label = item.get("label", item.get("labels")) if isinstance(item, dict) else item[1]
+    if isinstance(item, dict):
+        label = item.get("label", item.get("labels"))
+    else:
+        label = item[1] if isinstance(item, tuple | list) and len(item) == 2 else None
     single: Any = label if np.isscalar(label) or getattr(label, "ndim", 1) == 0 else None
     return None if single is None else int(single)
 
@@ -137,10 +140,12 @@ def batches_and_items(pipeline: Pipeline) -> Result:
     )
     if not same:
         raise NotRunError("the images of an item are drawn anew, or depend on the batch")
-    given = [int(each[0]) for each in alone if each is not None]
-    if len(given) != len(places):
+    given = [_item_label(data[place]) for place in places]
+    if None in given:  # of another form than the batch's: one that the loader makes alone
+        given = [None if each is None else int(each[0]) for each in alone]
+    if None in given:
         raise NotRunError("an item alone has no label")
-    translated: defaultdict[int, set[int]] = defaultdict(set)
+    translated: defaultdict[int | None, set[int]] = defaultdict(set)
     for own, shown in zip(given, together.indices.tolist(), strict=True):
         translated[own].add(shown)
     wrong = sum(a != b for a, b in zip(given, together.indices.tolist(), strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -11,7 +12,14 @@ from torch import Tensor
 
 from companion.doctor.pipeline import Pipeline
 from companion.doctor.registry import check
-from companion.doctor.stepping import loss_of, own_loss, targets_of
+from companion.doctor.stepping import (
+    forms_of,
+    loss_called,
+    loss_of,
+    other_way_round,
+    own_loss,
+    targets_of,
+)
 from companion.doctor.taking import tensor_in
 from companion.doctor.words import NotRunError, Result, error, note, warning
 
@@ -38,8 +46,9 @@ def loss_runs(pipeline: Pipeline) -> Result:
     Evidence: One call with the model's outputs and the labels of a batch.
     Consequence: Training stops there.
     Remedy: Read what it raised. cross_entropy(logits, labels) takes logits first.
-    False alarms: A loss that wants its arguments the other way round is a note, as the loop may
-    well give them so; and so is one that wants more than two, which cannot be called here.
+    False alarms: A loss that reads rows, as BCEWithLogitsLoss, where the loader gives indices, is a
+    note, and so is one that wants its arguments the other way round, as the loop may
+    well do it; and one that wants more than two, which cannot be called here.
 
     In code:
         loss = nn.CrossEntropyLoss   # without the brackets
@@ -61,11 +70,16 @@ def loss_runs(pipeline: Pipeline) -> Result:
             return note(f"the loss takes other arguments than (logits, labels): {raised}")
         return error(f"on a batch the loss raises TypeError: {raised}")
     except Exception as raised:
-        try:
-            copy(targets, outputs)
-        except Exception:
-            return error(f"on a batch the loss raises {type(raised).__name__}: {_first(raised)}")
-        return note("the loss takes its arguments the other way round: (labels, logits)")
+        if other_way_round(copy, outputs, targets):
+            return note("the loss takes its arguments the other way round: (labels, logits)")
+        for rows in forms_of(outputs, targets)[1:]:
+            with suppress(Exception):
+                copy(outputs, rows)
+                return note(
+                    "the loss does not take labels as the loader gives them, and takes rows of "
+                    f"{tuple(rows.shape)} that the loop may make of them"
+                )
+        return error(f"on a batch the loss raises {type(raised).__name__}: {_first(raised)}")
     return "it runs on a batch"
 
 
@@ -100,10 +114,7 @@ def loss_is_one_number(pipeline: Pipeline) -> Result:
     """
     outputs, targets = _batch(pipeline)
     outputs.requires_grad_(True)
-    try:
-        value = own_loss(pipeline)(outputs, targets)
-    except Exception as raised:
-        raise NotRunError("the loss raises (SMP111)") from raised
+    value = loss_called(pipeline, outputs, targets)
     if not isinstance(value, Tensor):
         return error(f"the loss returns a {type(value).__name__}, which has no gradient")
     if not value.requires_grad:
@@ -155,7 +166,7 @@ def slopes_at_zero(pipeline: Pipeline, width: int) -> list[float]:
         labels = torch.full((2,), index)
         targets = F.one_hot(labels, width).float() if rows else labels
         try:
-            value = own_loss(pipeline)(logits, targets)
+            value = loss_called(pipeline, logits, targets)
             (slope,) = torch.autograd.grad(value.sum(), logits)
         except Exception as raised:
             raise NotRunError(f"the loss cannot be tried on zeros ({_first(raised)})") from raised

@@ -9,6 +9,7 @@ from typing import Any
 from torch.utils.data import DataLoader, Subset
 
 from companion.evaluation import label_map_of
+from companion.heads import find_head
 from companion.inputs import brief, plain
 from companion.labels import LabelMap
 
@@ -132,3 +133,17 @@ def name_of(index: int, labels: Map | None) -> str:
     """
     names = [name for name, own in (labels or {}).items() if own == index]
     return " and ".join(map(repr, names)) if names else f"class {index}"
+
+
+def outputs_of(model: Any) -> int | None:
+    """Return the number of outputs of a model's head, None where it is not found without images.
+
+    A configuration that names another number of classes was left behind by a new head.
+
+    >>> import torch
+    >>> outputs_of(torch.nn.Linear(2, 3))
+    3
+    """
+    with suppress(ValueError, TypeError, AttributeError):
+        return find_head(model).num_classes
+    return None

@@ -18,6 +18,7 @@ from companion.doctor.maps import (
     dataset_of,
     map_kept_by,
     map_kept_by_model,
+    outputs_of,
     read_maps,
 )
 from companion.doctor.rows import drawn_rows
@@ -60,7 +61,7 @@ class Pipeline:
             if found is not None:
                 self.maps[part] = found
         own = map_kept_by_model(self.model)
-        if own is not None:
+        if own is not None and outputs_of(self.model) in (None, len(own)):
             self.maps.setdefault("model", own)
 
     def __contains__(self, name: str) -> bool:

@@ -13,6 +13,7 @@ from companion.doctor.registry import check
 from companion.doctor.transforms import Normalisation, normalisations, transforms_of
 from companion.doctor.words import NotRunError, Result, Seen, error, note, warning
 
+SPREAD = 1.4  # times, where one part says that it normalises and the other does not
 APART = 20.0  # times: no augmentation makes pixels so much larger
 
 
@@ -95,8 +96,9 @@ def one_recipe(pipeline: Pipeline) -> Result:
     spread of the sampled pixels.
     Consequence: The network is judged on images of a kind that it has never seen.
     Remedy: Write the fixed part of the transforms once, and add augmentation in front for training.
-    False alarms: Errors are other constants, and pixels more than 20 times as spread, which no
-    augmentation does. Other sizes, as larger test images, are a note.
+    False alarms: Errors are other constants in both; constants in one alone, if the pixels too are
+    1.4 times as spread or shifted by half of it, as a function may normalise the others; and pixels
+    more than 20 times as spread, which no augmentation does. Other sizes are a note.
 
     In code:
         train = Compose([RandomCrop(32), ToTensor(), Normalize(mean, std)])
@@ -114,8 +116,11 @@ def one_recipe(pipeline: Pipeline) -> Result:
         other, theirs = normalisations(pipeline.given[part]), pipeline.read(part)
         there = statistics(theirs.inputs)
         one, two = described(mine.inputs[0]), described(theirs.inputs[0])
+        told = f"train is normalised by {_told(own)} and {part} by {_told(other)}"
         if known and transforms_of(pipeline.given[part]) and own != other:
-            found.append(error(f"train is normalised by {_told(own)} and {part} by {_told(other)}"))
+            # A function among the transforms may normalise too: then the pixels are alike.
+            sure = (own and other) or (here and there and _apart(here, there))
+            found.append(error(told) if sure else note(f"{told}; pixels are as spread in both"))
         elif here and there and max(here[3], there[3]) > APART * max(min(here[3], there[3]), 1e-12):
             found.append(
                 error(
@@ -129,6 +134,12 @@ def one_recipe(pipeline: Pipeline) -> Result:
             found.append(note(f"an image of train is {one}, and one of {part} {two}"))
         said.append(f"{part}: {two}")
     return found or f"train: {mine.said}, {described(mine.inputs[0])}; {'; '.join(said)}"
+
+
+def _apart(here: tuple[float, ...], there: tuple[float, ...]) -> bool:
+    """Return whether pixels of two parts are of another spread, or lie elsewhere."""
+    wide, narrow = max(here[3], there[3]), max(min(here[3], there[3]), 1e-12)
+    return wide > SPREAD * narrow or abs(here[2] - there[2]) > wide / 2
 
 
 def _told(found: list[Normalisation]) -> str:

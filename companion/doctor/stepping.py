@@ -67,6 +67,51 @@ def targets_of(pipeline: Pipeline, count: int) -> Any:
     return torch.as_tensor(given)[:count]
 
 
+def forms_of(outputs: Tensor, targets: Tensor) -> list[Tensor]:
+    """Return targets as they are, and in the forms that loops turn them into before the loss.
+
+    >>> [tuple(each.shape) for each in forms_of(torch.zeros(2, 3), torch.tensor([0, 2]))]
+    [(2,), (2, 3)]
+    """
+    found = [targets]
+    whole = targets.dim() == 1 and not targets.is_floating_point()
+    if whole and outputs.dim() == 2 and outputs.shape[1] > 1:
+        inside = targets.clamp(0, outputs.shape[1] - 1)
+        found.append(F.one_hot(inside, outputs.shape[1]).to(outputs.dtype))
+    if targets.numel() == outputs.numel():
+        found.append(targets.to(outputs.dtype).reshape(outputs.shape))
+    return found
+
+
+def loss_called(pipeline: Pipeline, outputs: Tensor, targets: Tensor) -> Any:
+    """Return what the loss makes of outputs and targets, in the first form that it takes.
+
+    A loss such as BCEWithLogitsLoss reads rows, into which the loop turns the loader's indices.
+    """
+    loss, refused = own_loss(pipeline), None
+    for form in forms_of(outputs, targets):
+        try:
+            return loss(outputs, form)
+        except Exception as error:  # other people's code runs here
+            refused = refused or error
+            if other_way_round(loss, outputs, targets):
+                break  # with rows it would compute something else, and raise nothing
+    raise NotRunError("the loss raises (SMP111)") from refused
+
+
+def other_way_round(loss: Any, outputs: Tensor, targets: Tensor) -> bool:
+    """Return whether a loss takes labels first.
+
+    >>> other_way_round(lambda y, x: F.cross_entropy(x, y), torch.zeros(1, 2), torch.tensor([0]))
+    True
+    """
+    try:
+        loss(targets, outputs)
+    except Exception:  # other people's code runs here
+        return False
+    return True
+
+
 def loss_of(pipeline: Pipeline, answer: Any, targets: Tensor) -> Tensor:
     """Return the loss of an answer of the model, one number; `NotRunError` where it gives none."""
     task = pipeline.task
@@ -78,10 +123,7 @@ def loss_of(pipeline: Pipeline, answer: Any, targets: Tensor) -> Tensor:
     given = targets.to(outputs.device)
     if given.dtype in (torch.int32, torch.int16, torch.int8, torch.bool) and task == "classes":
         given = given.long()
-    try:
-        value = own_loss(pipeline)(outputs, given)
-    except Exception as error:  # other people's code runs here
-        raise NotRunError("the loss raises (SMP111)") from error
+    value = loss_called(pipeline, outputs, given)
     if not isinstance(value, Tensor):
         raise NotRunError("the loss returns no tensor (SMP112)")
     return value if value.dim() == 0 else value.mean()

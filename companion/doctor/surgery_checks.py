@@ -219,18 +219,12 @@ def width_and_classes(pipeline: Pipeline) -> Result:
     for part, count in known.items():
         if width < count and part != "test":
             told = f"{width} outputs for the {count} classes of {part}"
-            lost = _beyond(pipeline, part, width)
-            found.append(
-                error(f"{told}: {lost:,} of its images are beyond") if lost else note(told)
-            )
+            if part not in pipeline.parts:  # the model's own map names more than it can say
+                found.append(error(told))
+                continue
+            lost = int((pipeline.known_labels(part)[0] >= width).sum())
+            beyond = f"{told}: {lost:,} labels are beyond"
+            found.append(error(beyond) if lost else note(told))
         elif width > count and part in ("train", "model"):
             found.append(note(f"{width} outputs for the {count} classes of {part}"))
     return found or f"{width} outputs for {known} classes"
-
-
-def _beyond(pipeline: Pipeline, part: str, width: int) -> int:
-    """Return how many training or validation images have a label that no output stands for."""
-    if part not in pipeline.parts:
-        return 1  # the model's own map names more classes than it has outputs
-    labels, _ = pipeline.known_labels(part)
-    return int((labels >= width).sum())

@@ -18,9 +18,10 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import IterableDataset, Sampler, Subset
 
 from companion import LogitAdjustedLoss, balanced_sampler, digits, freeze, small_cnn
-from companion.doctor import examine, false_error_rate
-from companion.doctor.examining import BROKEN
+from companion.doctor import CHECKS, examine, false_error_rate
+from companion.doctor.examining import BROKEN, run_checks
 from companion.doctor.naming_checks import ALARM, by_luck
+from companion.doctor.pipeline import Pipeline
 from doctor_cases.models import Changed
 from doctor_cases.protocol import noisy
 from pipelines import Named, Pictures, loader, network, pipeline, sgd, trained
@@ -446,9 +447,42 @@ class TestModels:
         found = examine(**pipeline(nn.Sequential(nn.Linear(7, 3))))
         assert [each.code for each in found.errors] == ["MOD001"]
 
+    def test_a_loss_with_a_state_of_its_own_keeps_it(self) -> None:
+        class Averaging(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.centre = nn.Parameter(torch.zeros(3))
+                self.register_buffer("calls", torch.zeros(()))
+
+            def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+                self.calls += 1
+                return F.cross_entropy(logits + self.centre, labels)
+
+        given = pipeline(network(), loss=Averaging())
+        before = snapshot(given)
+        found = examine(**given)
+        assert differences(before, snapshot(given)) == []
+        assert given["loss"].centre.grad is None
+        assert found.ok
+        assert "the loss has parameters" in found.outcome("OPT001").findings[0].seen
+
     def test_a_loss_that_raises_is_one_error_and_not_many(self) -> None:
         found = examine(**pipeline(loss=lambda logits, labels: logits.nonsense))
         assert [each.code for each in found.errors] == ["SMP111"]
+
+
+class TestOnlyCopiesAreTrained:
+    def test_nothing_moves_even_where_nothing_is_put_back(self) -> None:
+        """The checks themselves, without the net under them."""
+        model = Named()
+        model.body.requires_grad_(False)
+        given = pipeline(model, optimizer=sgd(model))
+        before = snapshot(given)
+        parts = {name: value for name, value in given.items() if name not in ("model", "progress")}
+        found = run_checks(Pipeline(model, **parts), CHECKS.values(), progress=False)
+        assert found.outcome("OPT003").word == "fine"
+        moved = differences(before, snapshot(given))
+        assert [each for each in moved if each.split("/")[1] not in ("torch", "numpy")] == []
 
 
 class TestFalseAlarms:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils.data import ConcatDataset, Subset, TensorDataset
 
 from companion import LabelMap
@@ -53,7 +54,7 @@ def labels_wrapped() -> dict[str, Any]:
     return pipeline(train=relabelled(lambda labels: labels.to(torch.uint8) - 1))
 
 
-@case("LBL002", "fault", "error", "of test lie outside the 3 outputs 0 … 2: -1")
+@case("LBL002", "fault", "warning", "of test lie outside the 3 outputs 0 … 2: -1")
 def labels_below_zero() -> dict[str, Any]:
     return pipeline(test=relabelled(lambda labels: labels - 1))
 
@@ -303,6 +304,15 @@ def mixed_labels() -> dict[str, Any]:
     return pipeline(train=loader(collate_fn=collate))
 
 
+@case("LBL014", "near")
+def labels_counted_within_the_batch() -> dict[str, Any]:
+    def collate(items: list[Any]) -> Any:
+        images, labels = zip(*items, strict=True)
+        return torch.stack(images), torch.tensor(labels).unique(return_inverse=True)[1]
+
+    return pipeline(train=loader(collate_fn=collate))
+
+
 @case("LBL015", "fault", "note", "no link is seen")
 def labels_dealt_out() -> dict[str, Any]:
     order = torch.randperm(120, generator=torch.Generator().manual_seed(1))
@@ -384,6 +394,57 @@ def judged_on_classes_never_trained() -> dict[str, Any]:
     data = Pictures(120, classes=6)
     rows = [row for row, label in enumerate(data.targets) if label < 3]
     return pipeline(trained(6), **six(train=loader(Subset(data, rows))))
+
+
+class Unsure(nn.Sequential):
+    """A network that knows the pictures and is sure of nothing, as one that is hardly trained."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return 0.01 * super().forward(images)
+
+
+def all_parts(order: list[int]) -> dict[str, Any]:
+    return {part: scrambled(order) for part in ("train", "validation", "test")}
+
+
+@case("LBL019", "near", "note", "the model seems untrained")
+def reversed_and_unsure() -> dict[str, Any]:
+    return pipeline(Unsure(*trained(6)), **all_parts([5, 4, 3, 2, 1, 0]))
+
+
+@case("LBL020", "near", "note", "the model seems untrained")
+def scrambled_and_unsure() -> dict[str, Any]:
+    return pipeline(Unsure(*trained(6)), **all_parts([1, 0, 3, 2, 5, 4]))
+
+
+@case("LBL019", "near")
+@case("LBL020", "near")
+def labels_that_say_nothing() -> dict[str, Any]:
+    order = torch.randperm(120, generator=torch.Generator().manual_seed(1))
+    dealt = relabelled(lambda labels: labels[order], 120, seed=2, classes=6)
+    return pipeline(trained(6), **six(test=dealt))
+
+
+class Folding(nn.Sequential):
+    """A network of three classes that answers pictures of three others with them."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits = super().forward(images)
+        known = torch.maximum(logits[:, :3], logits[:, 3:])
+        return torch.cat([known, torch.full_like(known, -30.0)], 1)
+
+
+def of_classes(first: int, last: int, seed: int) -> Any:
+    data = Pictures(240, seed=seed, classes=6)
+    rows = [row for row, label in enumerate(data.targets) if first <= label <= last]
+    return loader(Subset(data, rows))
+
+
+@case("LBL019", "near")
+@case("LBL020", "near")
+def unseen_classes_that_are_taken_for_seen_ones() -> dict[str, Any]:
+    parts = {"train": of_classes(0, 2, 0), "validation": None, "test": of_classes(3, 5, 2)}
+    return pipeline(Folding(*trained(6)), **parts)
 
 
 def six(**changes: Any) -> dict[str, Any]:

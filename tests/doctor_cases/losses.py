@@ -32,6 +32,22 @@ def labels_first() -> dict[str, Any]:
     return with_loss(lambda labels, logits: F.cross_entropy(logits, labels))
 
 
+@case("SMP111", "near", "note", "takes rows of (8, 3) that the loop may make of them")
+def rows_made_in_the_loop() -> dict[str, Any]:
+    return with_loss(nn.BCEWithLogitsLoss())
+
+
+@case("SMP113", "near")
+@case("SMP112", "near")
+def rows_that_the_loop_makes() -> dict[str, Any]:
+    return with_loss(nn.BCEWithLogitsLoss())
+
+
+@case("SMP113", "near", word="not run")
+def labels_first_is_not_tried_with_rows() -> dict[str, Any]:
+    return labels_first()
+
+
 @case("SMP111", "fault", "note", "takes other arguments")
 def three_arguments() -> dict[str, Any]:
     return with_loss(lambda logits, labels, features: F.cross_entropy(logits, labels))

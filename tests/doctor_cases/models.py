@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Subset
 
 from doctor_cases.cases import case
 from pipelines import Named, Pictures, loader, network, pipeline, sgd, trained
@@ -99,6 +100,11 @@ def a_second_head_of_one_width() -> dict[str, Any]:
 @case("MOD003", "healthy")
 def all_take_part() -> dict[str, Any]:
     return with_model(Named())
+
+
+@case("MOD003", "near")
+def all_is_frozen() -> dict[str, Any]:
+    return with_model(Named().requires_grad_(False))
 
 
 class OnlyInTraining(Named):
@@ -379,6 +385,14 @@ def probabilities_without_a_loss() -> dict[str, Any]:
     return with_model(nn.Sequential(network(), nn.Softmax(1)), loss=None)
 
 
+@case("MOD013", "near", "note", "the loss is logarithm_first")
+def probabilities_for_a_loss_that_takes_their_logarithm() -> dict[str, Any]:
+    def logarithm_first(probabilities: Tensor, labels: Tensor) -> Tensor:
+        return nn.functional.nll_loss(probabilities.log(), labels)
+
+    return with_model(nn.Sequential(network(), nn.Softmax(1)), loss=logarithm_first)
+
+
 @case("MOD013", "healthy")
 def logits() -> dict[str, Any]:
     return pipeline()
@@ -480,6 +494,19 @@ def another_size_in_the_test() -> dict[str, Any]:
     return pipeline(test=loader(test))
 
 
+@case("MOD016", "near", "note", "pixels are as spread in both")
+def normalised_by_a_function() -> dict[str, Any]:
+    normalise = Normalize(0.5, 0.5)
+    test = Pictures(60, seed=2, transform=lambda image: normalise(image))
+    return pipeline(train=loader(Pictures(transform=normalise)), test=loader(test))
+
+
+@case("MOD016", "fault", "error", "train is normalised by (0.5,) / (0.5,) and test by (0.4,)")
+def normalised_by_other_constants() -> dict[str, Any]:
+    test = Pictures(60, seed=2, transform=Normalize(0.4, 0.5))
+    return pipeline(train=loader(Pictures(transform=Normalize(0.5, 0.5))), test=loader(test))
+
+
 @case("MOD016", "healthy")
 def one_recipe_for_all() -> dict[str, Any]:
     return pipeline()
@@ -522,6 +549,15 @@ def loaded_with_a_new_head() -> dict[str, Any]:
 @case("MOD018", "fault", "error", "2 outputs for the 3 classes of train")
 def too_narrow() -> dict[str, Any]:
     return with_model(network(2))
+
+
+@case("MOD018", "near", "note", "2 outputs for the 3 classes of train")
+def trained_on_the_first_two_of_three() -> dict[str, Any]:
+    def first_two(seed: int) -> Any:
+        data = Pictures(seed=seed)
+        return loader(Subset(data, [r for r, label in enumerate(data.targets) if label < 2]))
+
+    return with_model(network(2), train=first_two(0), validation=first_two(1))
 
 
 @case("MOD018", "fault", "note", "8 outputs for the 3 classes of train")

@@ -336,8 +336,8 @@ def a_little_better_than_a_guess() -> dict[str, Any]:
     return pipeline(test=loader(Pictures(120, seed=2, noise=1.5)))
 
 
-def statistics_moved(model: nn.Sequential) -> nn.Sequential:
-    model[1].running_mean += 50.0
+def statistics_moved(model: nn.Sequential, far: float = 50.0) -> nn.Sequential:
+    model[1].running_mean += far
     return model
 
 
@@ -349,6 +349,11 @@ def statistics_of_others() -> dict[str, Any]:
 @case("PRO033", "healthy")
 def statistics_of_its_own() -> dict[str, Any]:
     return pipeline()
+
+
+@case("PRO033", "near", says="and 0.917 in evaluation mode")
+def statistics_a_little_off() -> dict[str, Any]:
+    return pipeline(statistics_moved(trained(), 1.25), train=loader())
 
 
 @case("PRO033", "near")

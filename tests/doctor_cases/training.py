@@ -153,6 +153,14 @@ def in_order_and_mixed() -> dict[str, Any]:
     return pipeline(train=loader())
 
 
+@case("SMP109", "near")
+def in_pairs_of_one_class() -> dict[str, Any]:
+    data = Pictures()
+    of = [[r for r, label in enumerate(data.targets) if label == k] for k in range(3)]
+    pairs = [row for n in range(0, 40, 2) for k in range(3) for row in of[k][n : n + 2]]
+    return pipeline(train=loader(Subset(data, pairs)))
+
+
 @case("SMP120", "fault", "note", "images of 'right' to 80 of")
 def unequal_classes() -> dict[str, Any]:
     return pipeline(train=loader(long_tailed(Pictures(240))))
@@ -349,6 +357,14 @@ def a_rate_that_explodes() -> dict[str, Any]:
 def a_rate_that_learns() -> dict[str, Any]:
     model = network()
     return pipeline(model, optimizer=sgd(model, 0.01))
+
+
+@case("OPT007", "near", says="3 of 3 runs explode")
+def a_rate_below_the_edge() -> dict[str, Any]:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(36, 3))
+    optimizer = torch.optim.SGD(model.parameters(), lr=3.0)
+    return pipeline(model, optimizer=optimizer, train=loader(Pictures(noise=2.0)))
 
 
 @case("OPT007", "near")
