@@ -21,6 +21,7 @@ from . import (
     teaching as teaching,
     training as training,
     unknowns as unknowns,
+    ward as ward,
 )
 from .datasets import (
     DatasetUnavailableError as DatasetUnavailableError,

@@ -21,6 +21,7 @@ FLOORS = {  # a new room goes here
     "datasets": 2,
     "sampling": 2,
     "evaluation": 3,
+    "ward": 3,
     "heads": 4,
     "training": 4,
     "unknowns": 4,
