@@ -28,15 +28,15 @@ def with_new_head(classes: int, seed: int = 4) -> Net:
 def requires_grad_set_on_modules(folder: Path) -> Made:
     """All layers but the head are to be frozen, by setting `requires_grad` on the modules.
 
-    Modules have no such switch: the whole network is trained on 24 pictures at a high rate.
+    Modules have no such switch: the whole network is trained on 16 pictures at a high rate.
     """
     model = with_new_head(4)
     for name, child in model.named_children():
         if name != "fc":
             child.requires_grad = False  # type: ignore[assignment]
-    parts = loaders(4, batch=8, counts=(24, 40, 120))
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
-    return handed(fitted(model, parts[0], optimizer, epochs=5), parts, optimizer=optimizer)
+    parts = loaders(4, batch=4, counts=(16, 40, 120))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+    return handed(fitted(model, parts[0], optimizer, epochs=8), parts, optimizer=optimizer)
 
 
 @patient("broken", "model and head", source="pitfalls A3.3")
@@ -76,28 +76,26 @@ def only_batchnorm_left_to_train(folder: Path) -> Made:
     return handed(fitted(model, parts[0], optimizer, epochs=1), parts, optimizer=optimizer)
 
 
-class Lit(Photos):
-    """Pictures taken in all kinds of light."""
+class Negatives(Photos):
+    """Negatives of pictures: dark on bright."""
 
     def __init__(self, count: int, seed: int) -> None:
-        super().__init__(count, 5, seed=seed)
-        light = torch.rand(count, 1, 1, 1, generator=torch.Generator().manual_seed(seed))
-        self.data = self.data * (0.2 + 0.8 * light)
+        super().__init__(count, 5, seed=seed, transform=lambda image: 1 - image)
 
 
 @patient("broken", "model and head", source="chemprop/chemprop#952")
 def frozen_body_with_live_batchnorm(folder: Path) -> Made:
     """The body is frozen by its parameters, and `model.train()` keeps its BatchNorm running.
 
-    Its statistics follow the new, darker pictures, and the old head, which is kept elsewhere and
+    Its statistics follow the negatives that are new, and the old head, which is kept elsewhere and
     shares this body, is no longer right about the old ones.
     """
     model = with_new_head(5)
     for name, parameter in model.named_parameters():
         parameter.requires_grad = name.startswith("fc")
-    parts = parts_of(Lit, batch=2)
+    parts = parts_of(Negatives, batch=20)
     optimizer = adam(model, 0.003)
-    return handed(fitted(model, parts[0], optimizer, epochs=2), parts, optimizer=optimizer)
+    return handed(fitted(model, parts[0], optimizer, epochs=6), parts, optimizer=optimizer)
 
 
 class Detached(Net):
@@ -117,6 +115,6 @@ def features_taken_without_gradients(folder: Path) -> Made:
     No gradient reaches the body, and all of it stays as it was drawn.
     """
     parts = loaders(8, batch=40)
-    model = seeded(lambda: Detached(8, channels=4))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.003, weight_decay=0.0)
-    return handed(fitted(model, parts[0], optimizer, epochs=5), parts, optimizer=optimizer)
+    model = seeded(lambda: Detached(8))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, weight_decay=0.0)
+    return handed(fitted(model, parts[0], optimizer, epochs=6), parts, optimizer=optimizer)

@@ -121,7 +121,7 @@ def network_ends_in_softmax(folder: Path) -> Made:
         images, labels = patterns(count, 10, seed=seed)
         parts.append(batches(images, labels, batch=50, shuffle=not seed))
     model = nn.Sequential(*plain_cnn(10), nn.Softmax(dim=1))
-    return handed(fitted(model, parts[0], adam(model, 0.001), epochs=3), parts)
+    return handed(fitted(model, parts[0], adam(model, 0.001), epochs=6), parts)
 
 
 @patient("broken", "model and head", source="DeepCrime AAL, DeepCrime ACH")

@@ -9,33 +9,34 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from companion.ward.model_parts import adam, batches, fitted, handed, parts_of, plain_cnn
+from companion.ward.model_parts import adam, batches, fitted, handed, parts_of, patterns, perceptron
 from companion.ward.parts import Net, Photos, loaders, pictures, seeded
 from companion.ward.patients import Made, patient
 
 
-class Grey(Photos):
-    """Grey pictures of four classes, every other one a negative."""
-
-    def __init__(self, count: int, seed: int) -> None:
-        super().__init__(2 * count, 4, seed=seed)
-        self.data = self.data.mean(1, keepdim=True)
-        self.data[::2] = 1 - self.data[::2]
+def _patterns(classes: int, *, negatives: bool = False) -> list[DataLoader]:
+    parts = []
+    for seed, count in enumerate((400, 100, 200)):
+        images, labels = patterns(count, classes, seed=seed)
+        if negatives:
+            images[::2] = 1 - images[::2]
+        parts.append(batches(images, labels, batch=40, shuffle=not seed))
+    return parts
 
 
 @patient("broken", "model and head", source="DeepCrime ARM, UMLAUT")
 def linear_layers_without_activations(folder: Path) -> Made:
     """Three linear layers follow each other, and nobody wrote the activations between them.
 
-    Together they are one linear layer, which cannot know a stroke and its negative.
+    Together they are one linear layer, which cannot know a pattern and its negative.
     """
-    parts = parts_of(Grey)
+    parts = _patterns(10, negatives=True)
     model = seeded(
         lambda: nn.Sequential(
-            nn.Flatten(), nn.Linear(256, 128), nn.Linear(128, 64), nn.Linear(64, 4)
+            nn.Flatten(), nn.Linear(256, 128), nn.Linear(128, 64), nn.Linear(64, 10)
         )
     )
-    return handed(fitted(model, parts[0], adam(model, 0.001), epochs=8), parts)
+    return handed(fitted(model, parts[0], adam(model, 0.003), epochs=6), parts)
 
 
 @patient("broken", "model and head", source="DeepCrime WCI, TheDeepChecker")
@@ -44,11 +45,11 @@ def weights_set_to_one_constant(folder: Path) -> Made:
 
     The units of a layer stay twins for ever, and the network is as good as one unit wide.
     """
-    parts = parts_of(Grey)
-    model = plain_cnn(4)
+    parts = _patterns(8)
+    model = perceptron(8)
     for parameter in model.parameters():
         nn.init.constant_(parameter, 0.02)
-    return handed(fitted(model, parts[0], adam(model, 0.003), epochs=4), parts)
+    return handed(fitted(model, parts[0], adam(model, 0.003), epochs=6), parts)
 
 
 class Listed(nn.Module):
@@ -145,10 +146,17 @@ def batchnorm_momentum_as_in_keras(folder: Path) -> Made:
 
     Here it is the share that is replaced: evaluation uses the statistics of the last few rows.
     """
-    train = DataLoader(Photos(164, 6), batch_size=8, shuffle=True)
-    model = seeded(lambda: Net(6))
-    model.bn1.momentum = model.bn2.momentum = 0.99
-    return handed(fitted(model, train, epochs=5), (train, *loaders(6)[1:]))
+    parts = loaders(6, batch=8, counts=(162, 80, 120))
+    model = seeded(
+        lambda: nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(768, 64, bias=False),
+            nn.BatchNorm1d(64, momentum=0.99),
+            nn.ReLU(),
+            nn.Linear(64, 6),
+        )
+    )
+    return handed(fitted(model, parts[0], adam(model, 0.003), epochs=6), parts)
 
 
 class Decibels(Net):

@@ -6,7 +6,21 @@ import importlib
 
 from companion.ward.patients import Patient, registered
 
-ROOMS: tuple[str, ...] = ()  # the modules that register patients, in the order of the book
+# the modules that register patients, in the order of the book
+ROOMS: tuple[str, ...] = (
+    "labels_numbers",
+    "labels_sources",
+    "folders_broken",
+    "model_heads",
+    "model_freezing",
+    "model_layers",
+    "model_loading",
+    "labels_healthy",
+    "folders_healthy",
+    "model_healthy",
+    "model_kept",
+    "model_beyond",
+)
 
 
 def patients(
