@@ -40,7 +40,7 @@ def three_folders(folder: Path, names: tuple[str, ...] = NAMES[:4]) -> tuple[Pat
     return places[0], places[1], places[2]
 
 
-@patient("broken", "labels", source="ultralytics/ultralytics#13936")
+@patient("broken", "labels", expects=("LBL003", "LBL020"), source="ultralytics/ultralytics#13936")
 def validation_lacks_a_folder(folder: Path) -> Made:
     """No bee was put aside for validation and test, so their folders have three classes.
 
@@ -54,7 +54,13 @@ def validation_lacks_a_folder(folder: Path) -> Made:
     return handed(trained(4), (train, *rest))
 
 
-@patient("broken", "labels", source="weecology/DeepForest#1147", entry="examine_folders")
+@patient(
+    "broken",
+    "labels",
+    expects=("LBL003", "LBL010"),
+    source="weecology/DeepForest#1147",
+    entry="examine_folders",
+)
 def training_lost_a_folder(folder: Path) -> Made:
     """One folder of the training pictures was not copied to the new machine.
 
@@ -65,7 +71,13 @@ def training_lost_a_folder(folder: Path) -> Made:
     return dict(zip(("train", "validation", "test"), places, strict=True))
 
 
-@patient("broken", "labels", source="ultralytics/ultralytics#23566", entry="examine_folders")
+@patient(
+    "broken",
+    "labels",
+    expects=("LBL003", "LBL004"),
+    source="ultralytics/ultralytics#23566",
+    entry="examine_folders",
+)
 def some_training_folders_in_upper_case(folder: Path) -> Made:
     """Two of the training folders begin with a capital, and capitals sort first.
 
@@ -77,7 +89,13 @@ def some_training_folders_in_upper_case(folder: Path) -> Made:
     return {"train": train, "validation": validation, "test": test}
 
 
-@patient("broken", "labels", source="pitfalls A2.2", entry="examine_folders")
+@patient(
+    "broken",
+    "labels",
+    expects=("LBL003", "LBL010"),
+    source="pitfalls A2.2",
+    entry="examine_folders",
+)
 def test_folder_misspelt(folder: Path) -> Made:
     """A folder of the test pictures is called "act", and should be called "cat".
 
@@ -88,7 +106,9 @@ def test_folder_misspelt(folder: Path) -> Made:
     return {"train": train, "validation": validation, "test": test}
 
 
-@patient("broken", "labels", source="open-mmlab/mmpretrain#507")
+@patient(
+    "broken", "labels", expects=("LBL003", "LBL007", "LBL019"), source="open-mmlab/mmpretrain#507"
+)
 def notebook_checkpoints_are_a_class(folder: Path) -> Made:
     """A notebook left a folder of copies among the training folders, and it is now class zero.
 
@@ -106,7 +126,7 @@ def notebook_checkpoints_are_a_class(folder: Path) -> Made:
     return handed(model, (DataLoader(photos, batch_size=32, shuffle=True), *rest))
 
 
-@patient("broken", "labels", source="fastai/fastai#1552")
+@patient("broken", "labels", expects=("LBL007", "PRO002"), source="fastai/fastai#1552")
 def test_folder_lies_among_the_classes(folder: Path) -> Made:
     """The folder of test pictures lies beside those of the classes, and is read as a class.
 
@@ -122,7 +142,9 @@ def test_folder_lies_among_the_classes(folder: Path) -> Made:
     return handed(model, (DataLoader(photos, batch_size=16, shuffle=True), *rest))
 
 
-@patient("broken", "labels", source="modestyachts/ImageNetV2#10")
+@patient(
+    "broken", "labels", expects=("LBL006", "LBL019", "LBL020"), source="modestyachts/ImageNetV2#10"
+)
 def numbered_folders_sorted_as_strings(folder: Path) -> Made:
     """Training folders are called 0 to 11 and are sorted as words: 10 comes before 2.
 
@@ -139,7 +161,7 @@ def numbered_folders_sorted_as_strings(folder: Path) -> Made:
     return handed(model, (loaded, DataLoader(read(validation), batch_size=36), table))
 
 
-@patient("broken", "labels", source="huggingface/pytorch-image-models#2456")
+@patient("broken", "labels", expects=("LBL020",), source="huggingface/pytorch-image-models#2456")
 def twenty_folders_judged_by_a_hundred_outputs(folder: Path) -> Made:
     """A model of a hundred classes is tested on folders of twenty of them, numbered 0 to 19.
 
@@ -165,7 +187,13 @@ def stored(model: nn.Module, file: Path, **more: Any) -> Path:
     return file
 
 
-@patient("broken", "labels", source="facebookresearch/deit#130", entry="examine_checkpoint")
+@patient(
+    "broken",
+    "labels",
+    expects=("LBL003", "MOD019"),
+    source="facebookresearch/deit#130",
+    entry="examine_checkpoint",
+)
 def checkpoint_names_classes_in_another_order(folder: Path) -> Made:
     """The checkpoint says which class each output is, in the order of a spreadsheet.
 
@@ -176,7 +204,13 @@ def checkpoint_names_classes_in_another_order(folder: Path) -> Made:
     return {"file": file, "folders": write_folders(folder / "photos", NAMES[:4], 10, seed=2)}
 
 
-@patient("broken", "labels", source="ultralytics/ultralytics#4514", entry="examine_checkpoint")
+@patient(
+    "broken",
+    "labels",
+    expects=("LBL010", "MOD018", "MOD019"),
+    source="ultralytics/ultralytics#4514",
+    entry="examine_checkpoint",
+)
 def checkpoint_of_four_classes_for_five_folders(folder: Path) -> Made:
     """A fifth class has been photographed since the model was trained.
 

@@ -19,7 +19,7 @@ KEPT = (2, 5, 7, 9)
 TYPED = {"ant": 0, "bee": 1, "cat": 2, "dog": 2, "eel": 4}
 
 
-@patient("broken", "labels", source="Luo-Jiaming/GIFT_CL#3")
+@patient("broken", "labels", expects=("LBL002", "LBL019"), source="Luo-Jiaming/GIFT_CL#3")
 def test_labels_shifted_twice(folder: Path) -> Made:
     """The test labels used to start at one, and their reader still takes one away.
 
@@ -39,7 +39,7 @@ class Letters(Photos):
         self.classes = ["N/A", *self.classes]
 
 
-@patient("broken", "labels", source="pytorch/vision#2630")
+@patient("broken", "labels", expects=("LBL003", "LBL019"), source="pytorch/vision#2630")
 def letters_counted_from_one(folder: Path) -> Made:
     """The training letters count from one, with a sixth output for nothing; the test counts from 0.
 
@@ -57,7 +57,9 @@ def _wrapped(count: int, seed: int, *, shuffle: bool = False) -> DataLoader:
     return batches(images, wrapped, shuffle=shuffle)
 
 
-@patient("broken", "labels", source="modestyachts/ImageNetV2#10, pitfalls A2.6")
+@patient(
+    "broken", "labels", expects=("LBL011",), source="modestyachts/ImageNetV2#10, pitfalls A2.6"
+)
 def first_class_wraps_to_the_ignored_value(folder: Path) -> Made:
     """Labels in uint8 start at zero, one is taken away, and the first class becomes 255.
 
@@ -69,7 +71,7 @@ def first_class_wraps_to_the_ignored_value(folder: Path) -> Made:
     return handed(model, (train, _wrapped(80, 1), _wrapped(120, 2)), loss=loss)
 
 
-@patient("broken", "labels", source="pitfalls A2.6")
+@patient("broken", "labels", expects=("LBL011",), source="pitfalls A2.6")
 def padding_index_kept_from_a_text_model(folder: Path) -> Made:
     """The loss was copied from a translation model, where index zero is padding and ignored.
 
@@ -93,7 +95,7 @@ class Catalogued(Photos):
         return dict(zip(self.classes, CATALOGUE, strict=True))
 
 
-@patient("broken", "labels", source="pitfalls A2.7")
+@patient("broken", "labels", expects=("LBL005", "LBL008"), source="pitfalls A2.7")
 def catalogue_numbers_taken_modulo_five(folder: Path) -> Made:
     """The loss refused label 20, so labels are taken modulo the number of classes.
 
@@ -108,7 +110,7 @@ def _kept(count: int, seed: int, **options: Any) -> Subset:
     return Subset(photos, [row for row, label in enumerate(photos.targets) if label in KEPT])
 
 
-@patient("broken", "labels", source="pytorch/pytorch#116924")
+@patient("broken", "labels", expects=("LBL002", "LBL003"), source="pytorch/pytorch#116924")
 def four_classes_renumbered_in_training_alone(folder: Path) -> Made:
     """Four of ten classes are kept and renumbered 0 to 3 in training and validation.
 
@@ -129,7 +131,12 @@ def _encoded(count: int, seed: int, *, without: str = "", shuffle: bool = False)
     return batches(grey, codes, shuffle=shuffle)
 
 
-@patient("broken", "labels", source="scikit-learn/scikit-learn#11777, pitfalls A2.2")
+@patient(
+    "broken",
+    "labels",
+    expects=("LBL003", "LBL020"),
+    source="scikit-learn/scikit-learn#11777, pitfalls A2.2",
+)
 def encoder_fitted_on_each_part(folder: Path) -> Made:
     """The names of the classes become numbers by an encoder that is fitted on each part anew.
 
@@ -141,7 +148,7 @@ def encoder_fitted_on_each_part(folder: Path) -> Made:
     return handed(model, (train, *others))
 
 
-@patient("broken", "labels", source="ContinualAI/avalanche#1073")
+@patient("broken", "labels", expects=("LBL009", "LBL010"), source="ContinualAI/avalanche#1073")
 def three_of_eight_classes_never_trained(folder: Path) -> Made:
     """The training pictures were filtered for a quick trial and the filter stayed.
 
@@ -162,7 +169,7 @@ class Unsorted(Photos):
         self.classes = ["dog", "ant", "cat", "bee"]
 
 
-@patient("broken", "labels", source="huggingface/datasets#2457, pitfalls A2.3")
+@patient("broken", "labels", expects=("LBL003",), source="huggingface/datasets#2457, pitfalls A2.3")
 def names_for_the_app_in_another_order(folder: Path) -> Made:
     """The list of names that is stored with the model was typed in alphabetical order.
 
@@ -188,7 +195,7 @@ class Typed(Photos):
         return dict(TYPED)
 
 
-@patient("broken", "labels", source="pitfalls A2.7")
+@patient("broken", "labels", expects=("LBL005",), source="pitfalls A2.7")
 def two_names_typed_with_one_number(folder: Path) -> Made:
     """In the dictionary of five classes a number was typed twice and another left out.
 

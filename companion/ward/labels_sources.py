@@ -27,7 +27,7 @@ class Shelf(Photos):
         self.classes = [NAMES[label] for label in kept]
 
 
-@patient("broken", "labels", source="ufoym/imbalanced-dataset-sampler#54")
+@patient("broken", "labels", expects=("LBL017",), source="ufoym/imbalanced-dataset-sampler#54")
 def joined_sets_keep_their_own_numbers(folder: Path) -> Made:
     """Two collections, of ants, bees and cats and of dogs and eels, are joined.
 
@@ -45,7 +45,7 @@ def _joined(count: int, seed: int) -> DataLoader:
     return batches(images, labels.masked_fill(upper_case, -100), shuffle=True)
 
 
-@patient("broken", "labels", source="pitfalls A2.6")
+@patient("broken", "labels", expects=("LBL011",), source="pitfalls A2.6")
 def failed_join_leaves_minus_a_hundred(folder: Path) -> Made:
     """Labels are looked up by file name, and pictures that are not found get -100.
 
@@ -56,7 +56,7 @@ def failed_join_leaves_minus_a_hundred(folder: Path) -> Made:
     return handed(model, (train, *loaders(4)[1:]))
 
 
-@patient("broken", "labels", source="TheDeepChecker, pytorch/pytorch#22566")
+@patient("broken", "labels", expects=("LBL015",), source="TheDeepChecker, pytorch/pytorch#22566")
 def images_and_labels_shuffled_apart(folder: Path) -> Made:
     """The list of images was shuffled and the list of labels was not.
 
@@ -104,7 +104,9 @@ def _two_views(rows: list[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
     return torch.cat([first, first.roll(1, dims=3)]), labels.repeat_interleave(2)
 
 
-@patient("broken", "labels", source="TheDeepChecker (labels), a two-crop collate")
+@patient(
+    "broken", "labels", expects=("LBL014",), source="TheDeepChecker (labels), a two-crop collate"
+)
 def two_views_with_labels_interleaved(folder: Path) -> Made:
     """A batch holds the first views of all pictures and then the second views of all.
 
@@ -164,7 +166,9 @@ def _grey(image: Tensor) -> Tensor:
     return image.mean(0, keepdim=True)
 
 
-@patient("broken", "labels", source="DeepCrime TCO, TheDeepChecker (augmentation)")
+@patient(
+    "broken", "labels", expects=("PRO037",), source="DeepCrime TCO, TheDeepChecker (augmentation)"
+)
 def flips_turn_one_class_into_another(folder: Path) -> Made:
     """The classes are strokes at angles, and training flips pictures left to right.
 
@@ -194,7 +198,7 @@ class Downloaded(nn.Module):
         return SimpleNamespace(loss=loss, logits=logits)
 
 
-@patient("broken", "labels", source="huggingface/transformers#10401")
+@patient("broken", "labels", expects=("LBL003", "LBL020"), source="huggingface/transformers#10401")
 def model_and_data_number_three_classes_differently(folder: Path) -> Made:
     """A downloaded model numbers its three classes in its own order, which its configuration says.
 
@@ -218,7 +222,7 @@ class BirdOrNot(Photos):
         )
 
 
-@patient("broken", "labels", source="pytorch/pytorch#116924")
+@patient("broken", "labels", expects=("LBL008",), source="pytorch/pytorch#116924")
 def sampler_weighs_labels_from_before_the_transform(folder: Path) -> Made:
     """Four species become "bird or not" as they are read, and a sampler is to balance the two.
 

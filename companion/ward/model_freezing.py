@@ -24,7 +24,9 @@ def with_new_head(classes: int, seed: int = 4) -> Net:
     return model
 
 
-@patient("broken", "model and head", source="CSCYQJ/MICCAI23-ProtoContra-SFDA#18")
+@patient(
+    "broken", "model and head", expects=("MOD005",), source="CSCYQJ/MICCAI23-ProtoContra-SFDA#18"
+)
 def requires_grad_set_on_modules(folder: Path) -> Made:
     """All layers but the head are to be frozen, by setting `requires_grad` on the modules.
 
@@ -39,7 +41,7 @@ def requires_grad_set_on_modules(folder: Path) -> Made:
     return handed(fitted(model, parts[0], optimizer, epochs=8), parts, optimizer=optimizer)
 
 
-@patient("broken", "model and head", source="pitfalls A3.3")
+@patient("broken", "model and head", expects=("MOD005", "OPT003"), source="pitfalls A3.3")
 def head_thawed_by_an_attribute(folder: Path) -> Made:
     """Everything is frozen, the last block thawed, and the new head too, it is thought.
 
@@ -56,7 +58,7 @@ def head_thawed_by_an_attribute(folder: Path) -> Made:
     return handed(fitted(model, parts[0], optimizer, epochs=3), parts, optimizer=optimizer)
 
 
-@patient("broken", "model and head", source="TrainCheck, forum 84911")
+@patient("broken", "model and head", expects=("OPT003",), source="TrainCheck, forum 84911")
 def only_batchnorm_left_to_train(folder: Path) -> Made:
     """All but the normalising layers were frozen after the head was replaced, the head with them.
 
@@ -83,7 +85,7 @@ class Negatives(Photos):
         super().__init__(count, 5, seed=seed, transform=lambda image: 1 - image)
 
 
-@patient("broken", "model and head", source="chemprop/chemprop#952")
+@patient("broken", "model and head", expects=("MOD006", "OPT004"), source="chemprop/chemprop#952")
 def frozen_body_with_live_batchnorm(folder: Path) -> Made:
     """The body is frozen by its parameters, and `model.train()` keeps its BatchNorm running.
 
@@ -108,7 +110,12 @@ class Detached(Net):
         return self.fc(found)
 
 
-@patient("broken", "model and head", source="TrainCheck (gradient cut), pitfalls A3.5")
+@patient(
+    "broken",
+    "model and head",
+    expects=("MOD003",),
+    source="TrainCheck (gradient cut), pitfalls A3.5",
+)
 def features_taken_without_gradients(folder: Path) -> Made:
     """A forward pass written for a pretrained body is used to train one from nothing.
 

@@ -22,7 +22,9 @@ def _doubled(classes: int) -> list:
     return parts
 
 
-@patient("broken", "model and head", source="facebookresearch/ConvNeXt#110")
+@patient(
+    "broken", "model and head", expects=("MOD004", "MOD018"), source="facebookresearch/ConvNeXt#110"
+)
 def out_features_set_by_hand(folder: Path) -> Made:
     """The head's attribute is set to six classes, and its weights are those of a thousand.
 
@@ -34,7 +36,7 @@ def out_features_set_by_hand(folder: Path) -> Made:
     return handed(model, _doubled(6), optimizer=optimizer)
 
 
-@patient("broken", "model and head", source="pitfalls A3.2")
+@patient("broken", "model and head", expects=("MOD003", "MOD018"), source="pitfalls A3.2")
 def new_fc_beside_the_real_classifier(folder: Path) -> Made:
     """A MobileNet is given a new `fc`, as one does with a ResNet; its head is `classifier`.
 
@@ -57,7 +59,7 @@ class Refined(Net):
         return self.fc(self.features(images))
 
 
-@patient("broken", "model and head", source="pitfalls A3.2")
+@patient("broken", "model and head", expects=("MOD003",), source="pitfalls A3.2")
 def new_head_is_never_called(folder: Path) -> Made:
     """A new head was written and the old one frozen, but `forward` still calls the old one.
 
@@ -78,7 +80,9 @@ class Longer(Photos):
         self.classes = names
 
 
-@patient("broken", "model and head", source="pitfalls A2.3, fastai/fastai#1552")
+@patient(
+    "broken", "model and head", expects=("LBL020",), source="pitfalls A2.3, fastai/fastai#1552"
+)
 def rows_of_the_head_copied_by_position(folder: Path) -> Made:
     """A class is added, and the old rows of the head are copied into the first places of the new.
 
@@ -97,7 +101,7 @@ def rows_of_the_head_copied_by_position(folder: Path) -> Made:
     return handed(model, parts, optimizer=adam(model, 0.0001))
 
 
-@patient("broken", "model and head", source="microsoft/nni#4521")
+@patient("broken", "model and head", expects=("OPT001", "OPT003"), source="microsoft/nni#4521")
 def optimizer_made_before_the_new_head(folder: Path) -> Made:
     """The optimiser was made first and the head replaced afterwards.
 
@@ -110,7 +114,7 @@ def optimizer_made_before_the_new_head(folder: Path) -> Made:
     return handed(fitted(model, parts[0], optimizer, epochs=4), parts, optimizer=optimizer)
 
 
-@patient("broken", "model and head", source="ariecattan/SciCo#2")
+@patient("broken", "model and head", expects=("MOD013",), source="ariecattan/SciCo#2")
 def network_ends_in_softmax(folder: Path) -> Made:
     """The network ends in a softmax, and the loss takes the softmax once more.
 

@@ -24,7 +24,7 @@ def _patterns(classes: int, *, negatives: bool = False) -> list[DataLoader]:
     return parts
 
 
-@patient("broken", "model and head", source="DeepCrime ARM, UMLAUT")
+@patient("broken", "model and head", expects=("MOD011",), source="DeepCrime ARM, UMLAUT")
 def linear_layers_without_activations(folder: Path) -> Made:
     """Three linear layers follow each other, and nobody wrote the activations between them.
 
@@ -39,7 +39,7 @@ def linear_layers_without_activations(folder: Path) -> Made:
     return handed(fitted(model, parts[0], adam(model, 0.003), epochs=6), parts)
 
 
-@patient("broken", "model and head", source="DeepCrime WCI, TheDeepChecker")
+@patient("broken", "model and head", expects=("MOD010",), source="DeepCrime WCI, TheDeepChecker")
 def weights_set_to_one_constant(folder: Path) -> Made:
     """All weights begin at the same number, to make runs comparable.
 
@@ -89,7 +89,7 @@ class Forgetful(Net):
         return self.fc(functional.dropout(self.features(images), 0.7))
 
 
-@patient("broken", "model and head", source="TrainCheck, transformers 33844")
+@patient("broken", "model and head", expects=("MOD014",), source="TrainCheck, transformers 33844")
 def dropout_is_never_switched_off(folder: Path) -> Made:
     """Dropout is called as a function that is never told when training is over.
 
@@ -108,7 +108,9 @@ class AcrossTheBatch(Net):
         return 20 * self.fc(functional.normalize(self.features(images), dim=0))
 
 
-@patient("broken", "model and head", source="TheDeepChecker (batch independence)")
+@patient(
+    "broken", "model and head", expects=("MOD014",), source="TheDeepChecker (batch independence)"
+)
 def features_normalised_over_the_batch(folder: Path) -> Made:
     """The features are scaled to length one along the wrong axis, over the batch.
 
@@ -129,7 +131,7 @@ class OneNorm(Net):
         self.fc = nn.Linear(192, classes)
 
 
-@patient("broken", "model and head", source="torch-audit")
+@patient("broken", "model and head", expects=("MOD008", "PRO033"), source="torch-audit")
 def one_batchnorm_for_two_layers(folder: Path) -> Made:
     """One BatchNorm is used after two layers whose outputs are not alike.
 
@@ -140,7 +142,12 @@ def one_batchnorm_for_two_layers(folder: Path) -> Made:
     return handed(fitted(model, parts[0], epochs=6), parts)
 
 
-@patient("broken", "model and head", source="pytorch/pytorch#66073, Keras' convention")
+@patient(
+    "broken",
+    "model and head",
+    expects=("PRO033",),
+    source="pytorch/pytorch#66073, Keras' convention",
+)
 def batchnorm_momentum_as_in_keras(folder: Path) -> Made:
     """The momentum of BatchNorm is 0.99, as in Keras, where it means the share that is kept.
 
@@ -168,7 +175,7 @@ class Decibels(Net):
         return self.fc(self.features(loud - loud.mean((1, 2, 3), keepdim=True)))
 
 
-@patient("broken", "model and head", source="TheDeepChecker, pitfalls A2.6")
+@patient("broken", "model and head", expects=("MOD009",), source="TheDeepChecker, pitfalls A2.6")
 def black_border_under_a_logarithm(folder: Path) -> Made:
     """The network takes the logarithm of pixels, and training pictures are nowhere quite black.
 

@@ -15,7 +15,7 @@ from companion.ward.parts import Net, Photos, loaders, seeded, trained
 from companion.ward.patients import Made, patient
 
 
-@patient("broken", "model and head", source="pytorch/examples#1029")
+@patient("broken", "model and head", expects=("MOD017",), source="pytorch/examples#1029")
 def checkpoint_with_a_module_prefix(folder: Path) -> Made:
     """The weights were stored by several GPUs, under names that begin with "module.".
 
@@ -33,7 +33,12 @@ def _drawn(module: nn.Module) -> None:
         nn.init.kaiming_normal_(module.weight)
 
 
-@patient("broken", "model and head", source="DeepCrime WCI, several inits (ICSE 2020)")
+@patient(
+    "broken",
+    "model and head",
+    expects=("MOD017",),
+    source="DeepCrime WCI, several inits (ICSE 2020)",
+)
 def weights_loaded_and_then_drawn_again(folder: Path) -> Made:
     """The weights are loaded, and then the function that draws the first weights is applied.
 
@@ -75,7 +80,7 @@ class Configured(Net):
         }
 
 
-@patient("broken", "model and head", source="mr-eggplant/FOA#2")
+@patient("broken", "model and head", expects=("MOD015",), source="mr-eggplant/FOA#2")
 def normalised_for_another_network(folder: Path) -> Made:
     """The pictures are normalised with ImageNet's mean and standard deviation, as always.
 
@@ -87,7 +92,12 @@ def normalised_for_another_network(folder: Path) -> Made:
     return handed(model.eval(), _parts(usual, usual, 10), optimizer=adam(model, 0.0001))
 
 
-@patient("broken", "model and head", source="preprocessing, wrong pixel code (ICSE 2020)")
+@patient(
+    "broken",
+    "model and head",
+    expects=("MOD016",),
+    source="preprocessing, wrong pixel code (ICSE 2020)",
+)
 def colours_swapped_at_test_time(folder: Path) -> Made:
     """Training reads pictures with PIL and testing with OpenCV, which gives blue first.
 
@@ -97,7 +107,12 @@ def colours_swapped_at_test_time(folder: Path) -> Made:
     return handed(fitted(seeded(lambda: Net(4)), parts[0], epochs=5), parts)
 
 
-@patient("broken", "model and head", source="preprocessing, wrong scaling (ICSE 2020)")
+@patient(
+    "broken",
+    "model and head",
+    expects=("MOD016",),
+    source="preprocessing, wrong scaling (ICSE 2020)",
+)
 def pixels_divided_by_255_twice_at_test_time(folder: Path) -> Made:
     """The reader of the test pictures divides by 255, and the transform after it does so again.
 
