@@ -148,13 +148,18 @@ def share_right(model: nn.Module, loader: Any, only: int | None = None) -> float
     >>> 0 <= share_right(dense(64, 10), held_out_patterns()["test"]) <= 1
     True
     """
-    was = model.training
-    model.eval()
-    right = seen = 0
-    with torch.no_grad():
+
+    def run() -> float:
+        right = seen = 0
         for images, labels in loader:
             judged = labels == (labels if only is None else only)
             right += int((model(images).argmax(1) == labels)[judged].sum())
             seen += int(judged.sum())
+        return right / max(seen, 1)
+
+    was = model.training
+    model.eval()
+    with torch.no_grad():
+        share = seeded(run)
     model.train(was)
-    return right / max(seen, 1)
+    return share

@@ -122,7 +122,7 @@ class ForeverDropping(Net):
 def dropout_stays_on_in_evaluation(folder: Path) -> Made:
     """Dropout was called as a function without saying whether the network is training.
 
-    It drops four features in five in evaluation too, and each pass gives another number.
+    It drops six features in ten in evaluation too, and each pass gives another number.
     """
     loader = DataLoader(Photos(160, 8), batch_size=32, shuffle=True)
     model = practised(seeded(lambda: ForeverDropping(8, channels=6)), loader, epochs=6)

@@ -6,7 +6,22 @@ import importlib
 
 from companion.ward.patients import Patient, registered
 
-ROOMS: tuple[str, ...] = ()  # the modules that register patients, in the order of the book
+# The modules that register patients, in the order of the book.
+ROOMS: tuple[str, ...] = (
+    "sampling_broken",
+    "sampling_healthy",
+    "loss_broken",
+    "loss_healthy",
+    "optimiser_broken",
+    "optimiser_steps",
+    "optimiser_schedules",
+    "optimiser_healthy",
+    "optimiser_healthy_schedules",
+    "protocol_broken",
+    "protocol_reports",
+    "protocol_healthy",
+    "protocol_beyond",
+)
 
 
 def patients(
