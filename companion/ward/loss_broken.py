@@ -171,7 +171,7 @@ def mixup_shares_exchanged(folder: Path) -> Made:
     """
     train = Photos(160, 4)
     loader = DataLoader(train, batch_size=32, shuffle=True, collate_fn=mixed_the_wrong_way)
-    model = practised(seeded(lambda: Net(4)), loader, epochs=6, lr=0.003)
+    model = practised(seeded(lambda: Net(4)), loader, epochs=6)
     return pipeline(model, loader, held_out())
 
 

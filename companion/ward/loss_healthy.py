@@ -180,6 +180,6 @@ def converged_with_a_loss_near_zero(folder: Path) -> Made:
     """Training is over: the loss is near zero and the gradients too, and new pictures are known."""
     model = trained(4)
     loader = DataLoader(Photos(160, 4), batch_size=32, shuffle=True)
-    taught(model, loader, epochs=6)
+    taught(model, loader, epochs=6, lr=0.001)
     optimizer = Adam(model.parameters(), lr=0.001)
     return pipeline(model, loader, held_out(), optimizer=optimizer)

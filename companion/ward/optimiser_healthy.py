@@ -11,7 +11,6 @@ from torch.nn import functional
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
-from torchvision import models
 
 from companion.ward.optimiser_parts import (
     dense,
@@ -89,17 +88,17 @@ def frozen_body_left_out_of_the_optimiser(folder: Path) -> Made:
 
 @patient("healthy", "optimiser and schedule")
 def no_decay_for_norms_and_biases(folder: Path) -> Made:
-    """Weight decay is for the weights alone: norms and biases of a ResNet are in a second group."""
-    model = seeded(lambda: models.resnet18(num_classes=5))
+    """Weight decay is for the weights alone: norms and biases are in a group of their own."""
+    model = seeded(lambda: Net(5, channels=10))
     plain = [p for p in model.parameters() if p.dim() == 1]
     weights = [p for p in model.parameters() if p.dim() > 1]
     groups: list[dict[str, Any]] = [
         {"params": weights, "weight_decay": 0.05},
         {"params": plain, "weight_decay": 0.0},
     ]
-    optimizer = AdamW(groups, lr=3e-4)
-    held = held_out_patterns(5, channels=3, side=32)
-    train = patterns(120, 5, channels=3, side=32)
+    optimizer = AdamW(groups, lr=3e-3)
+    held = held_out_patterns(5, channels=3, side=16)
+    train = patterns(180, 5, channels=3, side=16)
     loader = DataLoader(train, batch_size=24, shuffle=True)
     return pipeline(model, loader, held, optimizer=optimizer)
 
@@ -145,8 +144,8 @@ def judged_by_an_average_of_the_weights(folder: Path) -> Made:
     model = seeded(lambda: WithAverage(Net(4)))
     optimizer = Adam(model.net.parameters(), lr=0.01)
     loader = DataLoader(Photos(160, 4), batch_size=32, shuffle=True)
-    for _ in range(6):
-        practised(model, loader, optimizer=optimizer, epochs=1)
+    for epoch in range(6):
+        practised(model, loader, optimizer=optimizer, epochs=1, seed=epoch)
         model.average.update_parameters(model.net)
     return pipeline(model, loader, held_out(), optimizer=optimizer)
 

@@ -103,8 +103,8 @@ def plateau_waits_for_accuracy_to_rise(folder: Path) -> Made:
     loader = DataLoader(Photos(150, 5), batch_size=15, shuffle=True)
     held = held_out(5)
     history: dict[str, list[float]] = {"validation_accuracy": [], "lr": []}
-    for _ in range(5):
-        practised(model, loader, optimizer=optimizer, epochs=1)
+    for epoch in range(5):
+        practised(model, loader, optimizer=optimizer, epochs=1, seed=epoch)
         history["lr"].append(optimizer.param_groups[0]["lr"])
         history["validation_accuracy"].append(share_right(model, held["validation"]))
         scheduler.step(history["validation_accuracy"][-1])

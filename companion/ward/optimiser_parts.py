@@ -82,6 +82,7 @@ def practised(
     scheduler: Any = None,
     epochs: int = 6,
     lr: float = 0.01,
+    seed: int = 0,
 ) -> Any:
     """Train a model with a loss, an optimiser and a schedule for every batch; return the model.
 
@@ -103,7 +104,7 @@ def practised(
         optimizer.zero_grad()
         return model
 
-    return seeded(run)
+    return seeded(run, seed)
 
 
 def held_out(classes: int = 4, *, batch: int = 40, **options: Any) -> dict[str, Any]:

@@ -79,12 +79,13 @@ def worst_epoch_is_kept_as_the_best(folder: Path) -> Made:
 
     The file called best.pt holds the worst of all epochs.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     model = grey_net(10)
     loader = DataLoader(patterns(300), batch_size=30, shuffle=True)
     held = held_out_patterns()
     scores: list[float] = []
-    for _ in range(6):
-        practised(model, loader, epochs=1, lr=0.005)
+    for epoch in range(6):
+        practised(model, loader, epochs=1, seed=epoch, lr=0.005)
         scores.append(share_right(model, held["validation"]))
         if scores[-1] <= min(scores):
             state = {"model": model.state_dict(), "epoch": len(scores) - 1}
@@ -106,8 +107,8 @@ def accuracy_divided_by_the_wrong_length(folder: Path) -> Made:
     judged = DataLoader(validation, batch_size=24)
     model = seeded(lambda: Net(4))
     history: dict[str, list[float]] = {"validation_accuracy": []}
-    for _ in range(5):
-        practised(model, loader, epochs=1)
+    for epoch in range(5):
+        practised(model, loader, epochs=1, seed=epoch)
         right = share_right(model, judged) * len(validation)
         history["validation_accuracy"].append(right / len(whole))
     return pipeline(
@@ -139,8 +140,8 @@ def nothing_was_held_out(folder: Path) -> Made:
     loader: DataLoader = DataLoader(ConcatDataset(parts), batch_size=12, shuffle=True)
     model = seeded(lambda: Net(5))
     history: dict[str, list[float]] = {"train_accuracy": []}
-    for _ in range(12):
-        practised(model, loader, epochs=1)
+    for epoch in range(12):
+        practised(model, loader, epochs=1, seed=epoch)
         history["train_accuracy"].append(share_right(model, loader))
     loss = nn.CrossEntropyLoss()
     return {"model": model, "train": loader, "loss": loss, "history": history}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -157,32 +156,6 @@ def last_class_behind_the_cut(folder: Path) -> Made:
     rest = DataLoader(whole, batch_size=20, sampler=SubsetRandomSampler(range(cut, len(whole))))
     model = practised(seeded(lambda: Net(4)), loader, epochs=6)
     return pipeline(model, loader, {"validation": rest, "test": held_out()["test"]})
-
-
-class _OneClassAtATime(Sampler[list[int]]):
-    def __init__(self, labels: torch.Tensor, size: int) -> None:
-        self.labels, self.size = labels, size
-
-    def __len__(self) -> int:
-        return len(self.labels) // self.size
-
-    def __iter__(self) -> Iterator[list[int]]:
-        for place in torch.randperm(len(self)).tolist():
-            of_class = (self.labels == place % int(self.labels.max() + 1)).nonzero().flatten()
-            yield of_class[torch.randperm(len(of_class))[: self.size]].tolist()
-
-
-@patient("broken", "sampling and loss")
-def every_batch_is_of_one_class(folder: Path) -> Made:
-    """A batch sampler written for another loss fills each batch with one class.
-
-    BatchNorm subtracts what the class has in common, and in evaluation the answers fall apart.
-    """
-    train = Photos(240, 4, seed=3)
-    labels = torch.tensor(train.targets)
-    loader = DataLoader(train, batch_sampler=_OneClassAtATime(labels, 24))
-    model = practised(seeded(lambda: Net(4)), loader, epochs=8)
-    return pipeline(model, loader, held_out())
 
 
 class _FewScans(Dataset):

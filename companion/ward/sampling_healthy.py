@@ -97,7 +97,7 @@ def curriculum_begins_with_the_easy_pictures(folder: Path) -> Made:
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     for epoch in range(8):
         sampler.set_epoch(epoch)
-        practised(model, loader, optimizer=optimizer, epochs=1)
+        practised(model, loader, optimizer=optimizer, epochs=1, seed=epoch)
     sampler.set_epoch(0)
     return pipeline(model, loader, held_out())
 
@@ -136,7 +136,7 @@ def distributed_sampler_on_a_single_rank(folder: Path) -> Made:
     model = seeded(lambda: Net(4))
     for epoch in range(6):
         sampler.set_epoch(epoch)
-        practised(model, loader, epochs=1)
+        practised(model, loader, epochs=1, seed=epoch)
     return pipeline(model, loader, held_out())
 
 
