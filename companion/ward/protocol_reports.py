@@ -106,9 +106,10 @@ def accuracy_divided_by_the_wrong_length(folder: Path) -> Made:
     loader = DataLoader(train, batch_size=32, shuffle=True)
     judged = DataLoader(validation, batch_size=24)
     model = seeded(lambda: Net(4))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.005)
     history: dict[str, list[float]] = {"validation_accuracy": []}
     for epoch in range(5):
-        practised(model, loader, epochs=1, seed=epoch)
+        practised(model, loader, optimizer=optimizer, epochs=1, seed=epoch)
         right = share_right(model, judged) * len(validation)
         history["validation_accuracy"].append(right / len(whole))
     return pipeline(
@@ -139,9 +140,10 @@ def nothing_was_held_out(folder: Path) -> Made:
     parts = [Photos(30, 5, seed=seed, noise=0.55) for seed in (0, 1)]
     loader: DataLoader = DataLoader(ConcatDataset(parts), batch_size=12, shuffle=True)
     model = seeded(lambda: Net(5))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.005)
     history: dict[str, list[float]] = {"train_accuracy": []}
     for epoch in range(12):
-        practised(model, loader, epochs=1, seed=epoch)
+        practised(model, loader, optimizer=optimizer, epochs=1, seed=epoch)
         history["train_accuracy"].append(share_right(model, loader))
     loss = nn.CrossEntropyLoss()
     return {"model": model, "train": loader, "loss": loss, "history": history}
