@@ -24,7 +24,7 @@ from companion.ward.parts import Net, Photos, seeded
 from companion.ward.patients import Made, patient
 
 
-@patient("broken", "sampling and loss", source="ariecattan/SciCo#2")
+@patient("broken", "sampling and loss", expects=("MOD013",), source="ariecattan/SciCo#2")
 def softmax_inside_the_network(folder: Path) -> Made:
     """The network ends in a Softmax and the loss is CrossEntropyLoss, which takes it once more.
 
@@ -38,7 +38,7 @@ def softmax_inside_the_network(folder: Path) -> Made:
     return pipeline(model, loader, held_out_patterns(), optimizer=optimizer)
 
 
-@patient("broken", "sampling and loss", source="Humbatova 2020, wrong loss")
+@patient("broken", "sampling and loss", expects=("SMP115",), source="Humbatova 2020, wrong loss")
 def likelihood_loss_on_raw_scores(folder: Path) -> Made:
     """NLLLoss was put where the network gives plain scores.
 
@@ -58,7 +58,9 @@ def log_likelihood(scores: Tensor, labels: Tensor) -> Tensor:
     return functional.log_softmax(scores, dim=1)[range(len(labels)), labels].mean()
 
 
-@patient("broken", "sampling and loss", source="TheDeepChecker, wrong sign")
+@patient(
+    "broken", "sampling and loss", expects=("SMP113", "SMP115"), source="TheDeepChecker, wrong sign"
+)
 def minus_forgotten_in_the_likelihood(folder: Path) -> Made:
     """The loss was written by hand without its minus.
 
@@ -76,7 +78,7 @@ def swapped(scores: Tensor, labels: Tensor) -> Tensor:
     return functional.cross_entropy(wanted, scores)
 
 
-@patient("broken", "sampling and loss", source="pitfalls A2.9")
+@patient("broken", "sampling and loss", expects=("SMP113", "SMP115"), source="pitfalls A2.9")
 def scores_and_targets_swapped(folder: Path) -> Made:
     """The one-hot targets are given as scores and the scores as targets.
 
@@ -104,7 +106,7 @@ def class_weights_in_order_of_frequency(folder: Path) -> Made:
     return pipeline(model, loader, held_out(4, noise=0.45), loss=loss)
 
 
-@patient("broken", "sampling and loss", source="pitfalls A2.6")
+@patient("broken", "sampling and loss", expects=("LBL011",), source="pitfalls A2.6")
 def first_class_ignored_as_background(folder: Path) -> Made:
     """The loss came from a segmentation project, where class 0 is background, with ignore_index=0.
 
@@ -163,7 +165,12 @@ def mixed_the_wrong_way(rows: list[Any]) -> tuple[Tensor, Tensor]:
     return mixed, (1 - share) * wanted + share * wanted[order]
 
 
-@patient("broken", "sampling and loss", source="Humbatova 2020, wrong augmentation")
+@patient(
+    "broken",
+    "sampling and loss",
+    expects=("LBL014", "LBL015"),
+    source="Humbatova 2020, wrong augmentation",
+)
 def mixup_shares_exchanged(folder: Path) -> Made:
     """Mixup takes one share of the first picture and the other share of its label.
 

@@ -23,7 +23,9 @@ from companion.ward.parts import Net, Photos, seeded, trained
 from companion.ward.patients import Made, patient
 
 
-@patient("broken", "optimiser and schedule", source="microsoft/nni#4521")
+@patient(
+    "broken", "optimiser and schedule", expects=("OPT001", "OPT003"), source="microsoft/nni#4521"
+)
 def optimiser_made_before_the_new_head(folder: Path) -> Made:
     """The optimiser was made first and the head replaced afterwards.
 
@@ -36,7 +38,7 @@ def optimiser_made_before_the_new_head(folder: Path) -> Made:
     return pipeline(model, loader, held_out(6), optimizer=optimizer)
 
 
-@patient("broken", "optimiser and schedule", source="pitfalls A3.5")
+@patient("broken", "optimiser and schedule", expects=("OPT001",), source="pitfalls A3.5")
 def thawed_body_unknown_to_the_optimiser(folder: Path) -> Made:
     """The head was trained alone with an optimiser of its parameters.
 
@@ -55,7 +57,7 @@ def thawed_body_unknown_to_the_optimiser(folder: Path) -> Made:
     return pipeline(model, loader, held_out(8), optimizer=optimizer)
 
 
-@patient("broken", "optimiser and schedule", source="TrainCheck, forum 84911")
+@patient("broken", "optimiser and schedule", expects=("OPT001",), source="TrainCheck, forum 84911")
 def third_stage_missing_from_the_groups(folder: Path) -> Made:
     """The stages of a ResNet were listed by hand with a rate for each.
 
@@ -75,7 +77,7 @@ def third_stage_missing_from_the_groups(folder: Path) -> Made:
     return pipeline(model, loader, held, optimizer=optimizer)
 
 
-@patient("broken", "optimiser and schedule", source="TheDeepChecker, epsilon")
+@patient("broken", "optimiser and schedule", expects=("SMP116",), source="TheDeepChecker, epsilon")
 def rate_and_epsilon_exchanged(folder: Path) -> Made:
     """Adam's numbers were given in the wrong places, the rate as 1e-8 and epsilon as 1e-3.
 
@@ -88,7 +90,7 @@ def rate_and_epsilon_exchanged(folder: Path) -> Made:
     return pipeline(model, loader, held_out_patterns(8), optimizer=optimizer)
 
 
-@patient("broken", "optimiser and schedule", source="DeepCrime RAW")
+@patient("broken", "optimiser and schedule", expects=("SMP116",), source="DeepCrime RAW")
 def weight_decay_without_its_exponent(folder: Path) -> Made:
     """The weight decay should have been 5e-4 and is 5.
 
@@ -103,7 +105,9 @@ def weight_decay_without_its_exponent(folder: Path) -> Made:
     return pipeline(model, loader, held, optimizer=optimizer)
 
 
-@patient("broken", "optimiser and schedule", source="TheDeepChecker, wrong sign")
+@patient(
+    "broken", "optimiser and schedule", expects=("OPT006",), source="TheDeepChecker, wrong sign"
+)
 def optimiser_was_told_to_maximise(folder: Path) -> Made:
     """The optimiser came from a project with rewards, with maximize=True.
 
@@ -116,7 +120,7 @@ def optimiser_was_told_to_maximise(folder: Path) -> Made:
     return pipeline(model, loader, held_out(), optimizer=optimizer)
 
 
-@patient("broken", "optimiser and schedule", source="DeepCrime HLR")
+@patient("broken", "optimiser and schedule", expects=("OPT007",), source="DeepCrime HLR")
 def adam_at_the_rate_of_plain_descent(folder: Path) -> Made:
     """A rate of 1, found for another network under SGD, was given to Adam.
 
@@ -135,7 +139,7 @@ def _two_discs(count: int, seed: int) -> TensorDataset:
     return TensorDataset(points, (points.norm(dim=1) > 0.8).long())
 
 
-@patient("broken", "optimiser and schedule")
+@patient("broken", "optimiser and schedule", expects=("OPT001",))
 def layers_of_a_list_unknown_to_the_optimiser(folder: Path) -> Made:
     """The hidden layers are kept in a plain Python list.
 

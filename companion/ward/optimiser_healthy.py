@@ -16,6 +16,7 @@ from companion.ward.optimiser_parts import (
     dense,
     held_out,
     held_out_patterns,
+    in_a_loop,
     patterns,
     pipeline,
     practised,
@@ -53,7 +54,12 @@ def gradients_of_four_batches_gathered(folder: Path) -> Made:
     optimizer = Adam(model.parameters(), lr=0.01)
     loader = DataLoader(patterns(320), batch_size=8, shuffle=True)
     return pipeline(
-        model, loader, held_out_patterns(), optimizer=optimizer, step=FourTogether(), accumulate=4
+        model,
+        loader,
+        held_out_patterns(),
+        optimizer=optimizer,
+        step=in_a_loop(FourTogether(), model, optimizer, loader),
+        accumulate=4,
     )
 
 
@@ -166,4 +172,10 @@ def gradients_clipped_at_one(folder: Path) -> Made:
     model = seeded(lambda: Net(4))
     optimizer = SGD(model.parameters(), lr=0.05, momentum=0.9)
     loader = DataLoader(Photos(160, 4), batch_size=16, shuffle=True)
-    return pipeline(model, loader, held_out(), optimizer=optimizer, step=clipped)
+    return pipeline(
+        model,
+        loader,
+        held_out(),
+        optimizer=optimizer,
+        step=in_a_loop(clipped, model, optimizer, loader),
+    )

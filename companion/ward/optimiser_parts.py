@@ -107,6 +107,22 @@ def practised(
     return seeded(run, seed)
 
 
+def in_a_loop(
+    step: Callable[..., Any], model: nn.Module, optimizer: torch.optim.Optimizer, loader: Any
+) -> Callable[[], Any]:
+    """Return a step of a loop: it takes the next batch and hands it to `step`.
+
+    >>> in_a_loop(lambda model, optimizer, *batch: len(batch), dense(4, 2), None, [(0, 1)])()
+    2
+    """
+
+    def once() -> Any:
+        model.train()
+        return step(model, optimizer, *next(iter(loader)))
+
+    return once
+
+
 def held_out(classes: int = 4, *, batch: int = 40, **options: Any) -> dict[str, Any]:
     """Return loaders of validation and test photos that nothing is wrong with.
 

@@ -22,7 +22,7 @@ from companion.ward.parts import Net, Photos, seeded, trained
 from companion.ward.patients import Made, patient
 
 
-@patient("broken", "optimiser and schedule", source="pitfalls A3.10")
+@patient("broken", "optimiser and schedule", expects=("OPT103",), source="pitfalls A3.10")
 def one_cycle_gives_all_groups_one_peak(folder: Path) -> Made:
     """The trained body was to learn at 1e-4 and the new head at 1e-2.
 
@@ -39,7 +39,7 @@ def one_cycle_gives_all_groups_one_peak(folder: Path) -> Made:
     return pipeline(model, loader, held, optimizer=optimizer, scheduler=scheduler, total_steps=80)
 
 
-@patient("broken", "optimiser and schedule", source="pitfalls A5.7")
+@patient("broken", "optimiser and schedule", expects=("OPT106",), source="pitfalls A5.7")
 def cosine_climbs_back_to_the_top(folder: Path) -> Made:
     """T_max is the number of epochs, but the schedule is stepped after every batch.
 
@@ -54,7 +54,7 @@ def cosine_climbs_back_to_the_top(folder: Path) -> Made:
     )
 
 
-@patient("broken", "optimiser and schedule", source="pytorch/pytorch#65417")
+@patient("broken", "optimiser and schedule", expects=("OPT107",), source="pytorch/pytorch#65417")
 def decay_by_epochs_stepped_by_batches(folder: Path) -> Made:
     """StepLR with a step size of 3 was meant in epochs and is stepped after every batch.
 
@@ -70,7 +70,7 @@ def decay_by_epochs_stepped_by_batches(folder: Path) -> Made:
     )  # fmt: skip
 
 
-@patient("broken", "optimiser and schedule", source="md-mohaiminul/ViS4mer#4")
+@patient("broken", "optimiser and schedule", expects=("OPT104",), source="md-mohaiminul/ViS4mer#4")
 def plateau_waits_for_accuracy_to_fall(folder: Path) -> Made:
     """ReduceLROnPlateau is left at its default, which waits for a number to fall.
 
@@ -90,7 +90,7 @@ def plateau_waits_for_accuracy_to_fall(folder: Path) -> Made:
     return pipeline(model, loader, held, optimizer=optimizer, scheduler=scheduler, history=history)
 
 
-@patient("broken", "optimiser and schedule")
+@patient("broken", "optimiser and schedule", expects=("OPT109",))
 def warm_up_outlasts_the_training(folder: Path) -> Made:
     """A warm-up of 5,000 steps was copied from a paper into a training of 100.
 
@@ -106,7 +106,12 @@ def warm_up_outlasts_the_training(folder: Path) -> Made:
     )  # fmt: skip
 
 
-@patient("broken", "optimiser and schedule", source="Lightricks/LTX-Video-Trainer#67")
+@patient(
+    "broken",
+    "optimiser and schedule",
+    expects=("OPT107",),
+    source="Lightricks/LTX-Video-Trainer#67",
+)
 def schedule_ends_after_a_quarter(folder: Path) -> Made:
     """The schedule was written for a training with four processes, a quarter as long as this one.
 
@@ -121,7 +126,7 @@ def schedule_ends_after_a_quarter(folder: Path) -> Made:
     )
 
 
-@patient("broken", "optimiser and schedule")
+@patient("broken", "optimiser and schedule", expects=("OPT005",))
 def straight_decay_runs_below_zero(folder: Path) -> Made:
     """The decay 1 - step / 60 was written for 60 steps and the training made longer.
 
@@ -137,7 +142,7 @@ def straight_decay_runs_below_zero(folder: Path) -> Made:
     )  # fmt: skip
 
 
-@patient("broken", "optimiser and schedule", source="pitfalls A3.10")
+@patient("broken", "optimiser and schedule", expects=("OPT111",), source="pitfalls A3.10")
 def cosine_floor_above_the_rate(folder: Path) -> Made:
     """The floor of the cosine, 0.05, was left from a training from scratch.
 
@@ -152,7 +157,7 @@ def cosine_floor_above_the_rate(folder: Path) -> Made:
     )
 
 
-@patient("broken", "optimiser and schedule")
+@patient("broken", "optimiser and schedule", expects=("OPT110",))
 def schedule_drives_a_discarded_optimiser(folder: Path) -> Made:
     """SGD was exchanged for AdamW in a later line, and the schedule still holds the old one.
 

@@ -14,6 +14,7 @@ from companion.ward.optimiser_parts import (
     grey_net,
     held_out,
     held_out_patterns,
+    in_a_loop,
     patterns,
     pipeline,
 )
@@ -31,7 +32,12 @@ def step_without_zero_grad(
     return loss
 
 
-@patient("broken", "optimiser and schedule", source="TrainCheck, stackoverflow 60335387")
+@patient(
+    "broken",
+    "optimiser and schedule",
+    expects=("OPT112",),
+    source="TrainCheck, stackoverflow 60335387",
+)
 def gradients_are_never_zeroed(folder: Path) -> Made:
     """The loop has no zero_grad.
 
@@ -49,7 +55,13 @@ def gradients_are_never_zeroed(folder: Path) -> Made:
     seeded(run)
     model.zero_grad()
     held = held_out_patterns()
-    return pipeline(model, loader, held, optimizer=optimizer, step=step_without_zero_grad)
+    return pipeline(
+        model,
+        loader,
+        held,
+        optimizer=optimizer,
+        step=in_a_loop(step_without_zero_grad, model, optimizer, loader),
+    )
 
 
 def step_zeroed_too_late(
@@ -63,7 +75,12 @@ def step_zeroed_too_late(
     return loss
 
 
-@patient("broken", "optimiser and schedule", source="Humbatova 2020, wrong use of the API")
+@patient(
+    "broken",
+    "optimiser and schedule",
+    expects=("OPT112",),
+    source="Humbatova 2020, wrong use of the API",
+)
 def gradients_zeroed_before_the_step(folder: Path) -> Made:
     """When the loop was tidied up, zero_grad came between backward and step.
 
@@ -72,7 +89,13 @@ def gradients_zeroed_before_the_step(folder: Path) -> Made:
     model = seeded(lambda: Net(3))
     loader = DataLoader(Photos(90, 3), batch_size=18, shuffle=True)
     optimizer = SGD(model.parameters(), lr=0.05)
-    return pipeline(model, loader, held_out(3), optimizer=optimizer, step=step_zeroed_too_late)
+    return pipeline(
+        model,
+        loader,
+        held_out(3),
+        optimizer=optimizer,
+        step=in_a_loop(step_zeroed_too_late, model, optimizer, loader),
+    )
 
 
 def step_clipped_to_nothing(
@@ -97,7 +120,13 @@ def gradients_clipped_to_a_millionth(folder: Path) -> Made:
     loader = DataLoader(patterns(200), batch_size=20, shuffle=True)
     optimizer = SGD(model.parameters(), lr=0.1)
     held = held_out_patterns()
-    return pipeline(model, loader, held, optimizer=optimizer, step=step_clipped_to_nothing)
+    return pipeline(
+        model,
+        loader,
+        held,
+        optimizer=optimizer,
+        step=in_a_loop(step_clipped_to_nothing, model, optimizer, loader),
+    )
 
 
 class EveryFourth:
@@ -119,7 +148,7 @@ class EveryFourth:
         return loss
 
 
-@patient("broken", "optimiser and schedule", source="pitfalls D, M2")
+@patient("broken", "optimiser and schedule", expects=("OPT112",))
 def accumulation_forgets_three_of_four(folder: Path) -> Made:
     """The optimiser steps after every fourth batch, but zero_grad comes with each batch.
 
@@ -129,4 +158,11 @@ def accumulation_forgets_three_of_four(folder: Path) -> Made:
     loader = DataLoader(Photos(160, 4), batch_size=8, shuffle=True)
     optimizer = SGD(model.parameters(), lr=0.05)
     held = held_out()
-    return pipeline(model, loader, held, optimizer=optimizer, step=EveryFourth(), accumulate=4)
+    return pipeline(
+        model,
+        loader,
+        held,
+        optimizer=optimizer,
+        step=in_a_loop(EveryFourth(), model, optimizer, loader),
+        accumulate=4,
+    )

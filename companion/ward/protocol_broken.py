@@ -27,7 +27,9 @@ from companion.ward.patients import Made, patient
 from companion.ward.protocol_parts import Pictures, films
 
 
-@patient("broken", "protocol", source="UMLAUT study, validation = training images")
+@patient(
+    "broken", "protocol", expects=("PRO002",), source="UMLAUT study, validation = training images"
+)
 def validation_is_the_training_set(folder: Path) -> Made:
     """The validation loader was made from the training set by a slip of the pen.
 
@@ -41,7 +43,12 @@ def validation_is_the_training_set(folder: Path) -> Made:
     return pipeline(model, loader, {"validation": validation, "test": test})
 
 
-@patient("broken", "protocol", source="huggingface.co/dima806/facial_emotions_image_detection#3")
+@patient(
+    "broken",
+    "protocol",
+    expects=("PRO002",),
+    source="huggingface.co/dima806/facial_emotions_image_detection/discussions/3",
+)
 def rare_classes_copied_before_the_split(folder: Path) -> Made:
     """The rare classes were filled up with copies and the set was split afterwards.
 
@@ -60,7 +67,7 @@ def rare_classes_copied_before_the_split(folder: Path) -> Made:
     return pipeline(model, loader, held)
 
 
-@patient("broken", "protocol", source="TensorAuto/OpenTau#498")
+@patient("broken", "protocol", expects=("PRO002", "PRO003"), source="TensorAuto/OpenTau#498")
 def split_is_drawn_again_for_validation(folder: Path) -> Made:
     """The training script and the validation script each split the set, with seeds of their own.
 
@@ -75,7 +82,7 @@ def split_is_drawn_again_for_validation(folder: Path) -> Made:
     return pipeline(model, loader, {**held, "test": held_out_patterns(noise=0.5)["test"]})
 
 
-@patient("broken", "protocol", source="udacity/deep-learning-v2-pytorch#132")
+@patient("broken", "protocol", expects=("PRO005",), source="udacity/deep-learning-v2-pytorch#132")
 def validation_shares_the_augmentation(folder: Path) -> Made:
     """One set with random erasing and flips was split in two.
 
@@ -96,7 +103,9 @@ def validation_shares_the_augmentation(folder: Path) -> Made:
     return pipeline(trained(4), loader, held)
 
 
-@patient("broken", "protocol", source="Lightning-Universe/lightning-Covid19#11")
+@patient(
+    "broken", "protocol", expects=("PRO004",), source="Lightning-Universe/lightning-Covid19#11"
+)
 def frames_of_one_film_on_both_sides(folder: Path) -> Made:
     """Single frames of twenty films were split at random.
 
@@ -118,7 +127,7 @@ class ForeverDropping(Net):
         return self.fc(functional.dropout(self.features(images), 0.6))
 
 
-@patient("broken", "protocol", source="huggingface/transformers#33844")
+@patient("broken", "protocol", expects=("MOD014",), source="huggingface/transformers#33844")
 def dropout_stays_on_in_evaluation(folder: Path) -> Made:
     """Dropout was called as a function without saying whether the network is training.
 
@@ -129,7 +138,7 @@ def dropout_stays_on_in_evaluation(folder: Path) -> Made:
     return pipeline(model, loader, held_out(8))
 
 
-@patient("broken", "protocol", source="mr-eggplant/FOA#2")
+@patient("broken", "protocol", expects=("MOD016",), source="mr-eggplant/FOA#2")
 def validation_is_not_normalised(folder: Path) -> Made:
     """Training pictures are normalised by mean and spread.
 
@@ -142,7 +151,7 @@ def validation_is_not_normalised(folder: Path) -> Made:
     return pipeline(model, loader, held_out())
 
 
-@patient("broken", "protocol", entry="examine_folders")
+@patient("broken", "protocol", expects=("PRO002",), entry="examine_folders")
 def validation_files_were_copied_not_moved(folder: Path) -> Made:
     """A third of the training files was to be moved into the validation folder and was copied.
 
@@ -165,7 +174,7 @@ def by_camera(count: int, *, seed: int, cameras: int = 4) -> Pictures:
     return Pictures(images, labels)
 
 
-@patient("broken", "protocol", source="Humbatova 2020, wrong features; check M17")
+@patient("broken", "protocol", expects=("PRO036",), source="Humbatova 2020, wrong features")
 def each_class_has_its_own_camera(folder: Path) -> Made:
     """Each class was photographed with a camera of its own, whose border shows in the pictures.
 

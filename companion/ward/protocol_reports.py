@@ -28,7 +28,7 @@ from companion.ward.patients import Made, patient
 from companion.ward.protocol_parts import Pictures, sorted_by_class
 
 
-@patient("broken", "protocol")
+@patient("broken", "protocol", expects=("PRO009",))
 def first_forty_of_a_sorted_test(folder: Path) -> Made:
     """To save time, the first forty pictures of the test set were taken, which is sorted by class.
 
@@ -42,7 +42,7 @@ def first_forty_of_a_sorted_test(folder: Path) -> Made:
     return pipeline(model, loader, held)
 
 
-@patient("broken", "protocol")
+@patient("broken", "protocol", expects=("PRO009",))
 def last_test_batch_is_dropped(folder: Path) -> Made:
     """All loaders were made by one helper with drop_last and a batch size of 64.
 
@@ -55,7 +55,7 @@ def last_test_batch_is_dropped(folder: Path) -> Made:
     return pipeline(trained(4), loader, {"validation": validation, "test": test})
 
 
-@patient("broken", "protocol", source="pitfalls A4.8")
+@patient("broken", "protocol", expects=("PRO009",), source="pitfalls A4.8")
 def validation_is_drawn_by_the_training_sampler(folder: Path) -> Made:
     """A helper gives every loader the weighted sampler that the training loader needs.
 
@@ -117,7 +117,7 @@ def accuracy_divided_by_the_wrong_length(folder: Path) -> Made:
     )
 
 
-@patient("broken", "protocol")
+@patient("broken", "protocol", expects=("PRO011",))
 def placeholders_as_test_labels(folder: Path) -> Made:
     """The test pictures of a competition come without labels, and their reader fills in zeros.
 
@@ -130,7 +130,7 @@ def placeholders_as_test_labels(folder: Path) -> Made:
     return pipeline(model, loader, {"validation": held_out(6)["validation"], "test": test})
 
 
-@patient("broken", "protocol", source="DeepCrime VRM")
+@patient("broken", "protocol", expects=("PRO006",), source="DeepCrime VRM")
 def nothing_was_held_out(folder: Path) -> Made:
     """All 60 pictures were trained on and none held out.
 

@@ -30,7 +30,7 @@ from companion.ward.parts import NAMES, Net, Photos, seeded, write_folders
 from companion.ward.patients import Made, patient
 
 
-@patient("broken", "sampling and loss", source="deep-voice/soundbay#49")
+@patient("broken", "sampling and loss", expects=("SMP102",), source="deep-voice/soundbay#49")
 def sampler_weights_are_one_per_class(folder: Path) -> Made:
     """The sampler was given one weight for each class instead of one for each picture.
 
@@ -44,7 +44,7 @@ def sampler_weights_are_one_per_class(folder: Path) -> Made:
     return pipeline(model, loader, held_out(5))
 
 
-@patient("broken", "sampling and loss", source="ufoym/imbalanced-dataset-sampler#54")
+@patient("broken", "sampling and loss", source="ufoym/imbalanced-dataset-sampler")
 def sampler_weights_in_the_order_of_the_parent(folder: Path) -> Made:
     """The training part is a random subset in mixed order.
 
@@ -65,7 +65,7 @@ def _last_or_not(label: int) -> int:
     return int(label == 7)
 
 
-@patient("broken", "sampling and loss", source="pytorch/pytorch#116924")
+@patient("broken", "sampling and loss", expects=("LBL008",), source="pytorch/pytorch#116924")
 def sampler_balances_the_labels_before_merging(folder: Path) -> Made:
     """Eight kinds became two by a target_transform: hens, and the rest.
 
@@ -82,7 +82,7 @@ def sampler_balances_the_labels_before_merging(folder: Path) -> Made:
     return pipeline(seeded(lambda: Net(2)), loader, held)
 
 
-@patient("broken", "sampling and loss", source="abdubakr77/dental-xray-ai#20")
+@patient("broken", "sampling and loss", expects=("SMP105",), source="abdubakr77/dental-xray-ai#20")
 def rare_classes_raised_twice(folder: Path) -> Made:
     """A balanced sampler and a loss with weights by frequency both make up for the long tail.
 
@@ -98,7 +98,12 @@ def rare_classes_raised_twice(folder: Path) -> Made:
     return pipeline(model, loader, held_out(3, noise=0.5), loss=loss)
 
 
-@patient("broken", "sampling and loss", source="Humbatova 2020, wrong place of shuffle")
+@patient(
+    "broken",
+    "sampling and loss",
+    expects=("SMP109",),
+    source="Humbatova 2020, wrong place of shuffle",
+)
 def pictures_come_class_by_class(folder: Path) -> Made:
     """The training images are stored class by class and the loader does not shuffle.
 
@@ -114,7 +119,9 @@ def pictures_come_class_by_class(folder: Path) -> Made:
     return pipeline(model, loader, held_out_patterns(), optimizer=optimizer)
 
 
-@patient("broken", "sampling and loss", source="Lightning-AI/pytorch-lightning#1995")
+@patient(
+    "broken", "sampling and loss", expects=("SMP107",), source="Lightning-AI/pytorch-lightning#1995"
+)
 def weights_lost_in_a_distributed_sampler(folder: Path) -> Made:
     """The weighted sampler was wrapped into a DistributedSampler.
 
@@ -130,7 +137,7 @@ def weights_lost_in_a_distributed_sampler(folder: Path) -> Made:
     return pipeline(seeded(lambda: Net(2)), loader, held_out(2))
 
 
-@patient("broken", "sampling and loss", source="mlcommons/training#625")
+@patient("broken", "sampling and loss", expects=("SMP104", "PRO008"))
 def one_rank_of_two_trains_alone(folder: Path) -> Made:
     """The script was written for two machines and runs on one, as rank 0 of 2, without set_epoch.
 
@@ -143,7 +150,7 @@ def one_rank_of_two_trains_alone(folder: Path) -> Made:
     return pipeline(model, loader, held_out_patterns(noise=0.35))
 
 
-@patient("broken", "sampling and loss", source="udacity/deep-learning-v2-pytorch#129")
+@patient("broken", "sampling and loss", expects=("SMP103", "LBL010"))
 def last_class_behind_the_cut(folder: Path) -> Made:
     """The first three quarters of an ImageFolder became the training part, the rest validation.
 
@@ -169,7 +176,7 @@ class _FewScans(Dataset):
         return self.images[index], int(self.labels[index])
 
 
-@patient("broken", "sampling and loss")
+@patient("broken", "sampling and loss", expects=("PRO001",))
 def batch_larger_than_the_data_is_dropped(folder: Path) -> Made:
     """The batch size was raised to 64 with drop_last on a set of 48 scans.
 

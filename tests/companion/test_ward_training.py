@@ -109,7 +109,7 @@ def finished(made: dict[str, Any]) -> nn.Module:
         while left > 0:
             for images, labels in loader:
                 if step is not None:
-                    step(model, made["optimizer"], images, labels)
+                    step()
                 else:
                     made["optimizer"].zero_grad()
                     made["loss"](model(images), labels).backward()
