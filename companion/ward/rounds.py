@@ -6,7 +6,7 @@ import importlib
 
 from companion.ward.patients import Patient, registered
 
-# the modules that register patients, in the order of the book
+# The modules that register patients, in the order of the book
 ROOMS: tuple[str, ...] = (
     "labels_numbers",
     "labels_sources",
@@ -20,6 +20,19 @@ ROOMS: tuple[str, ...] = (
     "model_healthy",
     "model_kept",
     "model_beyond",
+    "sampling_broken",
+    "sampling_healthy",
+    "loss_broken",
+    "loss_healthy",
+    "optimiser_broken",
+    "optimiser_steps",
+    "optimiser_schedules",
+    "optimiser_healthy",
+    "optimiser_healthy_schedules",
+    "protocol_broken",
+    "protocol_reports",
+    "protocol_healthy",
+    "protocol_beyond",
 )
 
 
