@@ -97,6 +97,7 @@ __all__ = [
     "replace_head",
     "report",
     "seen_unseen_curve",
+    "share_interval",
     "sharpness",
     "shift_prior",
     "simulate_schedule",

@@ -60,6 +60,7 @@ from .evaluation import (
     permutation_rescue as permutation_rescue,
     predict as predict,
     report as report,
+    share_interval as share_interval,
 )
 from .findings import (
     Finding as Finding,

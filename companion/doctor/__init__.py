@@ -11,6 +11,7 @@ from companion.doctor.examining_folders import examine_checkpoint, examine_folde
 from companion.doctor.explaining import explain
 from companion.doctor.pages import Page
 from companion.doctor.registry import CHECKS, Check, false_error_rate
+from companion.doctor.visiting import Visit, visit
 from companion.doctor.words import Outcome
 
 __all__ = [
@@ -20,10 +21,12 @@ __all__ = [
     "FaultError",
     "Outcome",
     "Page",
+    "Visit",
     "compare",
     "examine",
     "examine_checkpoint",
     "examine_folders",
     "explain",
     "false_error_rate",
+    "visit",
 ]

@@ -10,6 +10,7 @@ from companion.evaluation.intervals import (
     mean_interval,
     paired_difference,
     paired_ratio,
+    share_interval,
 )
 from companion.evaluation.naming import label_map_of
 from companion.evaluation.prediction import predict
@@ -31,4 +32,5 @@ __all__ = [
     "permutation_rescue",
     "predict",
     "report",
+    "share_interval",
 ]

@@ -11,6 +11,8 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from companion.inputs import brief
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -62,6 +64,32 @@ def mean_interval(
     error = numbers.std().item() / math.sqrt(runs)
     half = error * float(stats.t.ppf((1 + _checked(confidence)) / 2, runs - 1))
     return Interval(mean, mean - half, mean + half, runs)
+
+
+def share_interval(
+    hits: Iterable[bool] | Tensor | np.ndarray, *, confidence: float = 0.95
+) -> Interval:
+    """Return the share of independent cases that came out true, with Wilson's interval.
+
+    `hits` holds one truth value for each case, at least one. The interval stays within 0 … 1 and
+    does not shrink to a point where all cases came out alike. Raises `ValueError` for no cases, for
+    values other than 0 and 1, and for a confidence outside 0 … 1.
+
+    Source: Wilson (1927), "Probable inference, the law of succession, and statistical inference".
+
+    >>> found = share_interval([True] * 19 + [False])
+    >>> round(found.low, 3), round(found.mean, 3), round(found.high, 3)
+    (0.764, 0.95, 0.991)
+    """
+    values = torch.as_tensor(hits if isinstance(hits, Tensor | np.ndarray) else [*hits])
+    if values.dim() != 1 or not len(values) or not bool(((values == 0) | (values == 1)).all()):
+        raise ValueError(
+            f"a share needs one true or false for each case; received {brief(values.tolist())}. "
+            "Compare answers with labels first."
+        )
+    count, cases = int(values.sum()), len(values)
+    found = stats.binomtest(count, cases).proportion_ci(_checked(confidence), method="wilson")
+    return Interval(count / cases, float(found.low), float(found.high), cases)
 
 
 def paired_difference(

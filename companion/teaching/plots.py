@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from companion.evaluation import Interval, draw_shares, mean_interval
+from companion.teaching.decisions import decisions
 from companion.teaching.style import COLOURS, HEIGHT, WIDTH, use_style
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "HEIGHT",
     "WIDTH",
     "band",
+    "decisions",
     "distributions",
     "dots",
     "heat_map",

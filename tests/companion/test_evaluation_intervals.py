@@ -15,6 +15,7 @@ from companion import (
     mean_interval,
     paired_difference,
     paired_ratio,
+    share_interval,
 )
 
 FIRST = [0.81, 0.84, 0.79, 0.86, 0.80]
@@ -190,3 +191,23 @@ class TestCrossedInterval:
     def test_what_is_no_table_is_refused(self, outcomes: Any, baseline: Any, message: str) -> None:
         with pytest.raises(ValueError, match=message):
             crossed_interval(outcomes, baseline)
+
+
+class TestShareInterval:
+    def test_is_that_of_wilsons_paper_for_a_known_case(self) -> None:
+        found = share_interval([True] * 81 + [False] * 182)  # Newcombe (1998), table I
+        assert (round(found.low, 4), round(found.high, 4)) == (0.2553, 0.3662)
+
+    def test_does_not_shrink_to_a_point_where_all_came_out_alike(self) -> None:
+        found = share_interval(torch.ones(30))
+        assert (found.mean, found.runs) == (1.0, 30)
+        assert 0.85 < found.low < 0.95
+
+    def test_a_higher_confidence_is_wider(self) -> None:
+        hits = [True, False] * 10
+        assert share_interval(hits, confidence=0.99).margin > share_interval(hits).margin
+
+    @pytest.mark.parametrize("hits", [[], [0.5], torch.zeros(2, 2), [2, 0]])
+    def test_refuses_what_are_no_truth_values(self, hits: object) -> None:
+        with pytest.raises(ValueError, match="one true or false for each case"):
+            share_interval(hits)  # type: ignore[arg-type]
