@@ -93,9 +93,9 @@ class Chapter:
             end = len(self.cells)
         self.leave_out(at, end, title, failure)
         if end < len(self.cells):
-            sources = sources_of(self.cells[at:end])
-            gone = sorted(changed(sources) | bound_by(sources))
-            for code in (FORGET.format(names=gone), definitions(sources)):
+            before, sources = sources_of(self.cells[:at]), sources_of(self.cells[at:end])
+            gone = sorted(changed(sources, before) | bound_by(sources))
+            for code in (FORGET.format(names=gone), definitions(sources, before)):
                 await self.kernel.ask(code)
                 self.ran.append(code)
         return end
@@ -114,8 +114,8 @@ class Chapter:
         self.left_out.append(part)
         whole = end == len(self.cells) and not self.ran
         self.page.append(new_markdown_cell(note_of(part, "chapter" if whole else "part")))
-        sources = sources_of(self.cells[at:end])
-        self.missing |= dict.fromkeys(changed(sources) | bound_by(sources), part)
+        before, sources = sources_of(self.cells[:at]), sources_of(self.cells[at:end])
+        self.missing |= dict.fromkeys(changed(sources, before) | bound_by(sources), part)
 
     def reason_of(self, failure: Failure) -> dict[str, str]:
         """Why a part is left out, plainly and for MyST: with a link where another is the cause."""
