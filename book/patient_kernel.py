@@ -26,20 +26,29 @@ LONGEST_REASON = 700  # letters: an error that lists a thousand files is cut
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 UNKNOWN_NAME = re.compile(r"name '(?P<name>\w+)' is not defined")
 
-# What the kernel says of the error that it raised last; it forgets it, with all that it holds.
+# What the kernel says of the error that it raised last: whether it is one of the companion's, and
+# what was asserted where it was raised. It forgets it, with all that it holds.
 ASK_OF_ERROR = """
 def _ask():
-    import json, sys
+    import ast, json, linecache, sys
     from pathlib import Path
     import companion
-    frame, ours = getattr(sys, "last_traceback", None), False
+    frame, ours, asserted = getattr(sys, "last_traceback", None), False, None
     while frame is not None:
-        place, frame = Path(frame.tb_frame.f_code.co_filename), frame.tb_next
-        ours = Path(companion.__file__).parent in place.parents
+        place, line, frame = frame.tb_frame.f_code.co_filename, frame.tb_lineno, frame.tb_next
+        if frame is None:
+            ours = Path(companion.__file__).parent in Path(place).parents
+            try:
+                nodes = list(ast.walk(ast.parse("".join(linecache.getlines(place)))))
+            except (SyntaxError, ValueError):
+                nodes = []
+            for node in nodes:
+                if isinstance(node, ast.Assert) and node.lineno <= line <= node.end_lineno:
+                    asserted = ast.unparse(node.test)
     sys.last_type = sys.last_value = sys.last_traceback = None
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
-    print(json.dumps(ours))
+    print(json.dumps([ours, asserted]))
 _ask()
 del _ask
 """
@@ -139,7 +148,10 @@ class PatientKernel:
             )
         unknown = UNKNOWN_NAME.search(error.evalue) if error.ename == "NameError" else None
         said = " ".join(ANSI.sub("", error.evalue).split())
-        if await self.ask(ASK_OF_ERROR) is not True:
+        ours, asserted = await self.ask(ASK_OF_ERROR) or (False, None)
+        if error.ename == AssertionError.__name__ and asserted and not said:
+            said = f"its code takes for granted that {asserted}, which is not so here"
+        elif not ours:
             said = f"{error.ename}: {said}" if said else error.ename
         return Failure(shortened(said), missing=unknown["name"] if unknown else None)
 

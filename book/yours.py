@@ -25,7 +25,7 @@ from patient_kernel import FORGET, Failure, PatientKernel
 from progress import Progress
 from sections import escaped, labels_in, part_around, split_cells
 
-FORM = 1  # of what is kept; another is run again
+FORM = 2  # of what is kept; another is run again
 NOTE = "left-out"  # the class of the notes, and how their labels begin
 
 Told = Callable[[int, int, str], None]

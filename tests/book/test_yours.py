@@ -77,6 +77,8 @@ FIRST = (
     + cell("rows")
     + "## Ours\n"
     + cell("from companion import LabelMap\nLabelMap(['a', 'a'])")
+    + "## Asserted\n"
+    + cell("few = 1\nassert (\n    few\n    > 2\n)")
     + "## Exercises\n\n:::{exercise-start} Do it\n:label: ex-do\n:::\nTask.\n\n"
     + ":::{exercise-end}\n:::\n\n:::{solution-start} ex-do\n:class: dropdown\n:::\n\nTry."
     + cell("other")
@@ -226,6 +228,7 @@ class TestWhatIsRun:
             "In place": "it builds on the section What is broken, which was left out",
             "Ours": "each class must be named once; 'a' occurs more than once. Remove the "
             "duplicates, or rename classes that only share a name.",
+            "Asserted": "its code takes for granted that few > 2, which is not so here",
             "Exercises: Do it": "it builds on the section What is broken, which was left out",
             "Exercises": "KeyError: '<b>'",
         }
@@ -282,7 +285,7 @@ class TestPages:
 
     def test_a_note_stands_where_something_was_left_out(self, into: Path) -> None:
         notes = page(into, "notebooks/01-first").select(".admonition.left-out")
-        assert len(notes) == 6
+        assert len(notes) == 7
         assert "left out on these images: TypeError: list indices must be" in words(notes[0])
         assert "KeyError: ‘<b>’" in words(notes[-1])
         link = notes[1].select_one("a.reference")
@@ -331,7 +334,7 @@ class TestPages:
         first, *_ = found.select(".holds-summary tbody tr")
         assert [td.get_text() for td in first.select("td")][:6] == ["1", "1", "0", "0", "1", "3"]
         listed = found.select("li li")
-        assert len(listed) == 6 + 1 + 4
+        assert len(listed) == 7 + 1 + 4
         assert words(listed[0]).startswith("What is broken: TypeError")
         assert text.index("On your images") < text.index("More")
 
