@@ -102,9 +102,16 @@ def own_chapters() -> dict[str, Chapter]:
 
 
 def with_left_out(chapters: dict[str, Chapter], own: dict[str, Chapter]) -> dict[str, Chapter]:
-    """The chapters of a reader's build, each with the book's claims that are not among theirs."""
+    """The chapters of a reader's build, each with the book's claims that are not among theirs.
+
+    And with all that the book tells of them: what it measured is the same in this copy.
+    """
     return {
-        name: Chapter(each.title, each.claims + left_out(each, own.get(name)), each.said)
+        name: Chapter(
+            each.title,
+            each.claims + left_out(each, own.get(name)),
+            own[name].said if name in own else each.said,
+        )
         for name, each in chapters.items()
     }
 

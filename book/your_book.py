@@ -27,10 +27,12 @@ from replication_records import FORM, chapter_record, write_record
 from sections import FIGURE, escaped
 from where_it_holds import YOUR_RECORD, Chapter, chapter_of
 from your_images import YourImages, described, look_at
-from yours import run_chapters
+from yours import run_chapters, sentence_of
 
 PASSED_ON = ("COMPANION_ROOT", "COMPANION_DOWNLOAD")  # where standard sets are, and may be fetched
 FRONT = "intro.md"
+COUNTED = "; here: "  # of what `needs` says
+TAKEN = "A number after “here” counts what the chapter took of your images, which may be fewer."
 STYLE = Path(__file__).with_name("yours.css")  # no part of the pages of the book itself
 
 
@@ -189,5 +191,10 @@ def left_out_list(chapters: dict[str, Chapter], runs: dict[str, NotebookNode]) -
             title = where_it_holds.heading(name, chapters[name]).replace(". ", "\\. ", 1)
             lines.append(f"- [{title}](notebooks/{name}.ipynb)")
         for part in run.metadata["left_out"]:
-            lines.append(f"  - [{escaped(part['title'])}]({part['note']}): {part['reason']}")
-    return "\n".join(lines) or "Nothing: every cell of every chapter could be run."
+            lines.append(f"  - [{escaped(part['title'])}]({part['note']}): {sentence_of(part)}")
+    if not lines:
+        return "Nothing: every cell of every chapter could be run."
+    counted = any(
+        COUNTED in part["why"] for run in runs.values() for part in run.metadata["left_out"]
+    )
+    return "\n".join([TAKEN, "", *lines] if counted else lines)

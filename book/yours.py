@@ -145,12 +145,17 @@ class Chapter:
 def note_of(part: dict[str, Any], what: str) -> str:
     """The note that stands for what is left out, below the targets that others point to."""
     targets = "".join(f"({label})=\n" for label in part["labels"])
-    end = "" if part["reason"].endswith((".", "?", "!", "…")) else "."
     return (
         f"{targets}\n:::{{admonition}} Left out on these images\n:class: {NOTE}\n"
         f":name: {part['note']}\n\nThe rest of this {what} was left out on these images: "
-        f"{part['reason']}{end}\n:::"
+        f"{sentence_of(part)}\n:::"
     ).strip()
+
+
+def sentence_of(part: dict[str, Any]) -> str:
+    """The reason of a part that was left out, with the mark at its end."""
+    reason = str(part["reason"])
+    return reason if reason.endswith((".", "?", "!", "…")) else f"{reason}."
 
 
 def sources_of(cells: list[NotebookNode]) -> list[str]:

@@ -153,4 +153,5 @@ def test_what_was_left_out_has_a_row_all_the_same() -> None:
     theirs = {"01-tiny": Chapter("Don't know", [claim(GAIN)])}
     merged = with_left_out(theirs, CHAPTERS)
     assert [each.statement for each in merged["01-tiny"].claims] == [GAIN, LOSS]
+    assert merged["01-tiny"].said == SAID, "its text went with the part"
     assert with_left_out(theirs, {}) == theirs

@@ -336,6 +336,7 @@ class TestPages:
         listed = found.select("li li")
         assert len(listed) == 7 + 1 + 4
         assert words(listed[0]).startswith("What is broken: TypeError")
+        assert all(words(each).endswith(".") for each in listed)
         assert text.index("On your images") < text.index("More")
 
     def test_cards_say_what_held_here(self, into: Path) -> None:
@@ -354,6 +355,19 @@ class TestPages:
             row.select("td")[0]["data-state"] for row in found.select(".holds-matrix tbody tr")
         ]
         assert states == ["holds", "weaker"]
+
+
+def left_out_of(*why: str) -> str:
+    parts = [{"title": "Part", "note": "n", "why": each, "reason": each} for each in why]
+    run = nbformat.v4.new_notebook(metadata={"left_out": parts})
+    return your_book.left_out_list({"01-a": your_book.Chapter("A", [])}, {"01-a": run})
+
+
+def test_numbers_of_a_chapter_are_told_from_those_of_all_images() -> None:
+    assert left_out_of() == "Nothing: every cell of every chapter could be run."
+    assert left_out_of("it is so").splitlines()[1:] == ["  - [Part](n): it is so."]
+    counted = left_out_of("this part needs at least 4 classes; here: 2.")
+    assert counted.startswith("A number after “here” counts what the chapter took of your images")
 
 
 TRIVIAL = "# A chapter\n\n## One\n" + cell("print('one')") + "## Two\n" + cell("1 / 0")
