@@ -110,7 +110,7 @@ class PatientKernel:
         """Run a cell, which gets its outputs; of one that fails return why, without outputs."""
         running = self._begin(cell)
         try:
-            failure = await self._ended(running)
+            failure = await self._ended(running, cell)
         finally:
             running.cancel()
             await asyncio.wait({running}, timeout=1)
@@ -127,7 +127,7 @@ class PatientKernel:
         running.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         return running
 
-    async def _ended(self, running: asyncio.Future[Any]) -> Failure | None:
+    async def _ended(self, running: asyncio.Future[Any], cell: NotebookNode) -> Failure | None:
         assert self.client is not None
         done, _ = await asyncio.wait({running}, timeout=self.seconds)
         if not done:
@@ -139,20 +139,26 @@ class PatientKernel:
             return Failure(too_long(self.seconds), lost=not done)
         error = running.exception()
         if error is None:
-            return None
+            # A figure is drawn after its cell, which ends well where the drawing fails.
+            shown = next((o for o in cell.get("outputs", []) if o.output_type == "error"), None)
+            return await self._reason(shown.ename, shown.evalue) if shown else None
         if not isinstance(error, CellExecutionError):
             return Failure(
                 "the process that ran it ended without an error message, as it does where memory "
                 "runs out",
                 lost=True,
             )
-        unknown = UNKNOWN_NAME.search(error.evalue) if error.ename == "NameError" else None
-        said = " ".join(ANSI.sub("", error.evalue).split())
+        return await self._reason(error.ename, error.evalue)
+
+    async def _reason(self, name: str, message: str) -> Failure:
+        """What an error says, so that a reader can make something of it."""
+        unknown = UNKNOWN_NAME.search(message) if name == NameError.__name__ else None
+        said = " ".join(ANSI.sub("", message).split())
         ours, asserted = await self.ask(ASK_OF_ERROR) or (False, None)
-        if error.ename == AssertionError.__name__ and asserted and not said:
+        if name == AssertionError.__name__ and asserted and not said:
             said = f"its code takes for granted that {asserted}, which is not so here"
         elif not ours:
-            said = f"{error.ename}: {said}" if said else error.ename
+            said = f"{name}: {said}" if said else name
         return Failure(shortened(said), missing=unknown["name"] if unknown else None)
 
     async def ask(self, code: str) -> Any:

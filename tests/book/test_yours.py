@@ -79,6 +79,8 @@ FIRST = (
     + cell("from companion import LabelMap\nLabelMap(['a', 'a'])")
     + "## Asserted\n"
     + cell("few = 1\nassert (\n    few\n    > 2\n)")
+    + "## Undrawn\n"
+    + cell("plt.title('a $' + chr(92) + 'class$')")
     + "## Exercises\n\n:::{exercise-start} Do it\n:label: ex-do\n:::\nTask.\n\n"
     + ":::{exercise-end}\n:::\n\n:::{solution-start} ex-do\n:class: dropdown\n:::\n\nTry."
     + cell("other")
@@ -229,6 +231,8 @@ class TestWhatIsRun:
             "Ours": "each class must be named once; 'a' occurs more than once. Remove the "
             "duplicates, or rename classes that only share a name.",
             "Asserted": "its code takes for granted that few > 2, which is not so here",
+            "Undrawn": "ValueError: \\class ^ ParseFatalException: Unknown symbol: \\class, found "
+            "'\\' (at char 0), (line:1, col:1)",
             "Exercises: Do it": "it builds on the section What is broken, which was left out",
             "Exercises": "KeyError: '<b>'",
         }
@@ -285,7 +289,7 @@ class TestPages:
 
     def test_a_note_stands_where_something_was_left_out(self, into: Path) -> None:
         notes = page(into, "notebooks/01-first").select(".admonition.left-out")
-        assert len(notes) == 7
+        assert len(notes) == 8
         assert "left out on these images: TypeError: list indices must be" in words(notes[0])
         assert "KeyError: ‘<b>’" in words(notes[-1])
         link = notes[1].select_one("a.reference")
@@ -334,7 +338,7 @@ class TestPages:
         first, *_ = found.select(".holds-summary tbody tr")
         assert [td.get_text() for td in first.select("td")][:6] == ["1", "1", "0", "0", "1", "3"]
         listed = found.select("li li")
-        assert len(listed) == 7 + 1 + 4
+        assert len(listed) == 8 + 1 + 4
         assert words(listed[0]).startswith("What is broken: TypeError")
         assert all(words(each).endswith(".") for each in listed)
         assert text.index("On your images") < text.index("More")
