@@ -184,17 +184,27 @@ def summary_of(
 
 
 def left_out_list(chapters: dict[str, Chapter], runs: dict[str, NotebookNode]) -> str:
-    """Each part that was left out, with its reason and a link; a sentence where there is none."""
+    """Each part that was left out, with its reason and a link; a sentence where there is none.
+
+    What was left out because it builds on another part is named behind that one.
+    """
     lines = []
-    for name, run in runs.items():
-        if run.metadata["left_out"]:
+    left_out = {name: run.metadata["left_out"] for name, run in runs.items()}
+    for name, parts in left_out.items():
+        if parts:
             title = where_it_holds.heading(name, chapters[name]).replace(". ", "\\. ", 1)
             lines.append(f"- [{title}](notebooks/{name}.ipynb)")
-        for part in run.metadata["left_out"]:
-            lines.append(f"  - [{escaped(part['title'])}]({part['note']}): {sentence_of(part)}")
+        for part in parts:
+            if "because" not in part:
+                along = [link_to(each) for each in parts if each.get("because") == part["note"]]
+                behind = f" With it went what builds on it: {'; '.join(along)}." if along else ""
+                lines.append(f"  - {link_to(part)}: {sentence_of(part)}{behind}")
     if not lines:
         return "Nothing: every cell of every chapter could be run."
-    counted = any(
-        COUNTED in part["why"] for run in runs.values() for part in run.metadata["left_out"]
-    )
+    counted = any(COUNTED in part["why"] for parts in left_out.values() for part in parts)
     return "\n".join([TAKEN, "", *lines] if counted else lines)
+
+
+def link_to(part: dict[str, Any]) -> str:
+    """A link to the note of a part that was left out."""
+    return f"[{escaped(part['title'])}]({part['note']})"

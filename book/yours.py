@@ -124,7 +124,11 @@ class Chapter:
             return {"why": failure.reason, "reason": escaped(failure.reason)}
         words = "it builds on the section {}, which was left out"
         link = f"[{escaped(cause['title'])}]({cause['note']})"
-        return {"why": words.format(cause["title"]), "reason": words.format(link)}
+        return {
+            "why": words.format(cause["title"]),
+            "reason": words.format(link),
+            "because": cause.get("because", cause["note"]),  # the part at the beginning of it all
+        }
 
     async def revive(self) -> bool:
         """Start another kernel and bring it where the last one was; once in a chapter."""

@@ -338,8 +338,12 @@ class TestPages:
         first, *_ = found.select(".holds-summary tbody tr")
         assert [td.get_text() for td in first.select("td")][:6] == ["1", "1", "0", "0", "1", "3"]
         listed = found.select("li li")
-        assert len(listed) == 8 + 1 + 4
+        assert len(listed) == 5 + 1 + 3
         assert words(listed[0]).startswith("What is broken: TypeError")
+        along = "With it went what builds on it: After; In place; Exercises: Do it."
+        assert words(listed[0]).endswith(along)
+        notes = [str(a["href"]) for a in listed[0].select("a")]
+        assert notes == [f"notebooks/01-first.html#left-out-01-{n}" for n in (1, 2, 3, 7)]
         assert all(words(each).endswith(".") for each in listed)
         assert text.index("On your images") < text.index("More")
 
