@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import nbformat
 from nbformat import NotebookNode
 
 import execute
@@ -65,7 +66,7 @@ def make_your_book(
             everything=everything,
             seconds=seconds,
         )
-        assemble(copy, runs, images, where_it_holds.chapters_in(book / "notebooks"))
+        assemble(copy, runs, images, notebooks_in(book / "notebooks"))
         return copy
 
 
@@ -103,7 +104,7 @@ def copy_pages(book: Path, copy: Path) -> Path:
 
 
 def assemble(
-    copy: Path, runs: dict[str, NotebookNode], images: YourImages, own: dict[str, Chapter]
+    copy: Path, runs: dict[str, NotebookNode], images: YourImages, own: dict[str, NotebookNode]
 ) -> None:
     """Put the runs, the record and the summary into a copy of the pages, and mend what refers."""
     places = {
@@ -120,7 +121,7 @@ def assemble(
     for label in mender.dropped:
         places[label.lower()] = {"page": "", "note": "", "words": FIGURE}
     (copy / GONE).write_text(json.dumps(places), encoding="utf-8")
-    record = record_of(runs, images)
+    record = record_of(runs, images, own)
     write_record(record, copy)
     front = copy / FRONT
     front.write_text(
@@ -129,10 +130,17 @@ def assemble(
     )
 
 
-def record_of(runs: dict[str, NotebookNode], images: YourImages) -> dict[str, Any]:
+def notebooks_in(folder: Path) -> dict[str, NotebookNode]:
+    """The notebooks of a folder, by their names."""
+    return {path.stem: nbformat.read(path, as_version=4) for path in sorted(folder.glob("*.ipynb"))}
+
+
+def record_of(
+    runs: dict[str, NotebookNode], images: YourImages, own: dict[str, NotebookNode]
+) -> dict[str, Any]:
     """The reader's record, of the form that the records of variations have."""
     name = Path(YOUR_RECORD).stem
-    chapters = {name: chapter_record(run) for name, run in runs.items()}
+    chapters = {name: chapter_record(run, own.get(name)) for name, run in runs.items()}
     return {"form": FORM, "name": name, "says": described(images), "chapters": chapters}
 
 
@@ -146,12 +154,12 @@ def summary_of(
     runs: dict[str, NotebookNode],
     record: dict[str, Any],
     images: YourImages,
-    own: dict[str, Chapter],
+    own: dict[str, NotebookNode],
 ) -> str:
     """What held on a reader's images, which images they were, and what was left out: MyST."""
     chapters = {name: chapter_of(run) for name, run in runs.items()}
     missed = {
-        name: len(where_it_holds.left_out(chapter, own.get(name)))
+        name: len(where_it_holds.left_out(chapter, chapter_of(own[name]) if name in own else None))
         for name, chapter in chapters.items()
     }
     table = where_it_holds.summary(chapters, {where_it_holds.YOURS: record}, missed)
@@ -170,7 +178,8 @@ def summary_of(
             "",
             "The table counts the book's findings by what became of them here. "
             "[Where it holds](where-it-holds.md) says what the words mean, and has each finding "
-            "with your images in the first column.",
+            "with your images in the first column. *Not reached* are those that none of your "
+            "images goes into: their numbers are the book's.",
             "",
             "```{raw} html",
             f'<div class="holds">{table}</div>',
