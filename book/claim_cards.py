@@ -19,7 +19,7 @@ from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
 from companion.teaching.claims import ClaimLine, read_line
-from replication_records import state_of
+from replication_records import NOT_REACHED, state_of
 from where_it_holds import (
     PAGE,
     SIGNS,
@@ -72,14 +72,15 @@ def card(found: ClaimLine, chapter: str = "", *, yours: bool = False) -> str:
     """The HTML of one card, with where else its claim was seen to hold."""
     kind = "claim" if found.is_claim else "check"
     verdict = found.verdict if found.is_claim else "check" if found.margin >= 0 else found.verdict
-    state = state_of(found) if yours and found.is_claim else ""
+    state = state_here(found, chapter) if yours and found.is_claim else ""
+    word = verdict if state in ("", NOT_REACHED) else state
     kept = "kept" if found.margin >= 0 else "missed"
     statement = html.escape(found.statement)
     numbers = html.escape(f"{found.measured}, {found.bound}")
     why = f'<span class="claim-why">{html.escape(found.why)}</span>' if found.why else ""
     return (
         f'<div class="claim-card {kind} {kept}">'
-        f'<p class="claim-statement"><span class="claim-verdict">{state or verdict}</span> '
+        f'<p class="claim-statement"><span class="claim-verdict">{word}</span> '
         f"{statement}</p>"
         f"{scale(found) if found.is_claim else ''}"
         f'<p class="claim-numbers">{numbers}{why}</p>'
@@ -87,14 +88,28 @@ def card(found: ClaimLine, chapter: str = "", *, yours: bool = False) -> str:
     )
 
 
+def state_here(found: ClaimLine, chapter: str) -> str:
+    """What became of a claim in a reader's build; not reached where its numbers are the book's."""
+    ours = {(own.statement, own.value, own.low, own.high) for own in claims_of(chapter)}
+    same = (found.statement, found.value, found.low, found.high) in ours
+    return NOT_REACHED if same and found.low < found.high else state_of(found)
+
+
+def claims_of(chapter: str) -> list[ClaimLine]:
+    """What the book claims in a chapter on its own images."""
+    own = own_chapters().get(chapter)
+    return own.claims if own else []
+
+
 def in_both(found: ClaimLine, chapter: str, state: str) -> str:
     """What became of a claim on a reader's images, and apart from it what the book found."""
+    if state == NOT_REACHED:
+        return f'<p class="claim-yours">uses none of your images</p>{elsewhere(found, chapter)}'
     here = (
         f'<p class="claim-yours state-{state}">on your images: '
         f'<span aria-hidden="true">{SIGNS[state]}</span> {state}</p>'
     )
-    own = own_chapters().get(chapter)
-    if own is None or all(each.statement != found.statement for each in own.claims):
+    if all(each.statement != found.statement for each in claims_of(chapter)):
         return here
     holds, measured = verdicts(recorded(), chapter, found.statement)
     again = f", and in {holds} of {measured} variations" if measured else ""

@@ -1,8 +1,8 @@
 """What a cell that is left out would have defined, and what it would have changed.
 
 Imports, functions, classes and plain constants need no image: they are run all the same, so that
-later parts can use them. Every other name that the cell binds, and what it changes in place, must
-be forgotten, so that nothing takes an old value for a new one.
+later parts can use them. Every other name that the cell binds, and what it or a function that it
+calls changes in place, must be forgotten, so that nothing takes an old value for a new one.
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ def statements(source: str) -> list[ast.stmt]:
         return []
 
 
-def definitions(sources: Iterable[str]) -> str:
+def definitions(sources: Iterable[str], before: Iterable[str] = ()) -> str:
     """Code that makes what these cells only define, each on its own: one may fail without another.
 
-    What the cells change besides is left out, even where it begins as a constant.
+    What the cells change besides is left out, even where it begins as a constant, but for modules;
+    `before` are the cells above them, as of `changed`.
 
     >>> print(definitions(["import math", "n = 3", "m = n + 1; k = 0; k += m"]))
     try:
@@ -49,10 +50,10 @@ def definitions(sources: Iterable[str]) -> str:
         pass
     """
     sources = list(sources)
-    spoilt = changed(sources)
+    spoilt = changed(sources, before)
     tried = []
     for each in (statement for source in sources for statement in statements(source)):
-        if not only_defines(each) or bound(each) & spoilt:
+        if not only_defines(each) or (bound(each) & spoilt and not isinstance(each, IMPORTS)):
             continue
         handler = ast.ExceptHandler(ast.Name("Exception", ast.Load()), None, [ast.Pass()])
         whole = ast.Module([ast.Try([each], [handler], [], [])], [])
@@ -85,14 +86,58 @@ def is_constant(value: ast.expr | None) -> bool:
     return value is not None and all(isinstance(each, CONSTANT_NODES) for each in ast.walk(value))
 
 
-def changed(sources: Iterable[str]) -> set[str]:
+def changed(sources: Iterable[str], before: Iterable[str] = ()) -> set[str]:
     """The names that cells bind by computing, and those whose objects they change in place.
+
+    So are those that a function changes which the cells use; it may be one of the cells `before`.
 
     >>> sorted(changed(["def f(): x = 1", "a = f(); b.append(a); c[0] = 1; fit(d, e)"]))
     ['a', 'b', 'c', 'd']
+    >>> sorted(changed(["kept(1)"], before=["def kept(n): found[n] = n"]))
+    ['found']
     """
-    computed = (each for source in sources for each in statements(source) if not only_defines(each))
-    return {name for each in computed for name in bound(each) | changed_in_place(each)}
+    sources = list(sources)
+    computed = [each for source in sources for each in statements(source) if not only_defines(each)]
+    names = {name for each in computed for name in bound(each) | changed_in_place(each)}
+    return names | changed_by_calls(computed, functions_in([*before, *sources]))
+
+
+def functions_in(sources: Iterable[str]) -> dict[str, ast.stmt]:
+    """The functions and classes that cells define, by their names."""
+    found = (each for source in sources for each in statements(source))
+    return {each.name: each for each in found if isinstance(each, FUNCTIONS)}
+
+
+def changed_by_calls(computed: Iterable[ast.stmt], functions: dict[str, ast.stmt]) -> set[str]:
+    """The names of the module that are changed by functions which some statements use."""
+    names: set[str] = set()
+    seen: set[str] = set()
+    waiting = {name for each in computed for name in named_in(each)}
+    while waiting := (waiting - seen) & functions.keys():
+        seen |= waiting
+        used = [functions[name] for name in waiting]
+        names |= {name for each in used for name in changed_outside(each)}
+        waiting = {name for each in used for name in named_in(each)}
+    return names
+
+
+def named_in(node: ast.AST) -> set[str]:
+    """All names that are read anywhere in a node."""
+    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+
+
+def changed_outside(definition: ast.AST) -> set[str]:
+    """The names that are not a function's own, whose objects it changes or binds all the same."""
+    own, theirs, names = set(), set(), set()
+    for node in ast.walk(definition):
+        if isinstance(node, ast.Global):
+            theirs |= set(node.names)
+        elif isinstance(node, ast.arg):
+            own.add(node.arg)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            own.add(node.id)
+        names |= changed_by(node)
+    return (names - own) | theirs
 
 
 def bound_by(sources: Iterable[str]) -> set[str]:
@@ -115,19 +160,24 @@ def bound(statement: ast.stmt) -> set[str]:
 
 def changed_in_place(statement: ast.stmt) -> set[str]:
     """The names of the objects that a statement changes without binding them anew."""
+    nodes = in_scope(statement, comprehensions=True)
+    return {name for node in nodes for name in changed_by(node)}
+
+
+def changed_by(node: ast.AST) -> set[str]:
+    """The names of the objects that a node itself changes, as a call or as a place to store in."""
     names = set()
-    for node in in_scope(statement, comprehensions=True):
-        if isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store):
-            names |= root(node)
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            method = node.func.attr
-            in_place = method.endswith("_") and not method.startswith("_")
-            if method in CHANGING_METHODS or in_place:
-                names |= root(node.func.value)
-            if node.args and (method in CHANGING_CALLS or in_place):
-                names |= root(node.args[0])
-        elif isinstance(node, ast.Call) and node.args and isinstance(node.func, ast.Name):
-            names |= root(node.args[0]) if node.func.id in CHANGING_CALLS else set()
+    if isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store):
+        names |= root(node)
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        method = node.func.attr
+        in_place = method.endswith("_") and not method.startswith("_")
+        if method in CHANGING_METHODS or in_place:
+            names |= root(node.func.value)
+        if node.args and (method in CHANGING_CALLS or in_place):
+            names |= root(node.args[0])
+    elif isinstance(node, ast.Call) and node.args and isinstance(node.func, ast.Name):
+        names |= root(node.args[0]) if node.func.id in CHANGING_CALLS else set()
     return names
 
 

@@ -26,20 +26,29 @@ LONGEST_REASON = 700  # letters: an error that lists a thousand files is cut
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 UNKNOWN_NAME = re.compile(r"name '(?P<name>\w+)' is not defined")
 
-# What the kernel says of the error that it raised last; it forgets it, with all that it holds.
+# What the kernel says of the error that it raised last: whether it is one of the companion's, and
+# what was asserted where it was raised. It forgets it, with all that it holds.
 ASK_OF_ERROR = """
 def _ask():
-    import json, sys
+    import ast, json, linecache, sys
     from pathlib import Path
     import companion
-    frame, ours = getattr(sys, "last_traceback", None), False
+    frame, ours, asserted = getattr(sys, "last_traceback", None), False, None
     while frame is not None:
-        place, frame = Path(frame.tb_frame.f_code.co_filename), frame.tb_next
-        ours = Path(companion.__file__).parent in place.parents
+        place, line, frame = frame.tb_frame.f_code.co_filename, frame.tb_lineno, frame.tb_next
+        if frame is None:
+            ours = Path(companion.__file__).parent in Path(place).parents
+            try:
+                nodes = list(ast.walk(ast.parse("".join(linecache.getlines(place)))))
+            except (SyntaxError, ValueError):
+                nodes = []
+            for node in nodes:
+                if isinstance(node, ast.Assert) and node.lineno <= line <= node.end_lineno:
+                    asserted = ast.unparse(node.test)
     sys.last_type = sys.last_value = sys.last_traceback = None
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
-    print(json.dumps(ours))
+    print(json.dumps([ours, asserted]))
 _ask()
 del _ask
 """
@@ -101,7 +110,7 @@ class PatientKernel:
         """Run a cell, which gets its outputs; of one that fails return why, without outputs."""
         running = self._begin(cell)
         try:
-            failure = await self._ended(running)
+            failure = await self._ended(running, cell)
         finally:
             running.cancel()
             await asyncio.wait({running}, timeout=1)
@@ -118,7 +127,7 @@ class PatientKernel:
         running.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         return running
 
-    async def _ended(self, running: asyncio.Future[Any]) -> Failure | None:
+    async def _ended(self, running: asyncio.Future[Any], cell: NotebookNode) -> Failure | None:
         assert self.client is not None
         done, _ = await asyncio.wait({running}, timeout=self.seconds)
         if not done:
@@ -130,17 +139,26 @@ class PatientKernel:
             return Failure(too_long(self.seconds), lost=not done)
         error = running.exception()
         if error is None:
-            return None
+            # A figure is drawn after its cell, which ends well where the drawing fails.
+            shown = next((o for o in cell.get("outputs", []) if o.output_type == "error"), None)
+            return await self._reason(shown.ename, shown.evalue) if shown else None
         if not isinstance(error, CellExecutionError):
             return Failure(
                 "the process that ran it ended without an error message, as it does where memory "
                 "runs out",
                 lost=True,
             )
-        unknown = UNKNOWN_NAME.search(error.evalue) if error.ename == "NameError" else None
-        said = " ".join(ANSI.sub("", error.evalue).split())
-        if await self.ask(ASK_OF_ERROR) is not True:
-            said = f"{error.ename}: {said}" if said else error.ename
+        return await self._reason(error.ename, error.evalue)
+
+    async def _reason(self, name: str, message: str) -> Failure:
+        """What an error says, so that a reader can make something of it."""
+        unknown = UNKNOWN_NAME.search(message) if name == NameError.__name__ else None
+        said = " ".join(ANSI.sub("", message).split())
+        ours, asserted = await self.ask(ASK_OF_ERROR) or (False, None)
+        if name == AssertionError.__name__ and asserted and not said:
+            said = f"its code takes for granted that {asserted}, which is not so here"
+        elif not ours:
+            said = f"{name}: {said}" if said else name
         return Failure(shortened(said), missing=unknown["name"] if unknown else None)
 
     async def ask(self, code: str) -> Any:

@@ -132,7 +132,8 @@ def update(
 
 def chapter_record(run: NotebookNode, own: NotebookNode | None = None) -> dict[str, Any]:
     """What a record keeps of one run of a chapter, beside the book's own run of it."""
-    known = {each[:4] for each in measured_in(own)} if own else set()
+    # An interval without a width may be the same by chance: all of something, or nothing.
+    known = {each[:4] for each in measured_in(own) if each.low < each.high} if own else set()
     return {
         "run": {k: v for k, v in run.metadata["run"].items() if k != "key"},
         "failed": failed_cells(run),

@@ -102,9 +102,16 @@ def own_chapters() -> dict[str, Chapter]:
 
 
 def with_left_out(chapters: dict[str, Chapter], own: dict[str, Chapter]) -> dict[str, Chapter]:
-    """The chapters of a reader's build, each with the book's claims that are not among theirs."""
+    """The chapters of a reader's build, each with the book's claims that are not among theirs.
+
+    And with all that the book tells of them: what it measured is the same in this copy.
+    """
     return {
-        name: Chapter(each.title, each.claims + left_out(each, own.get(name)), each.said)
+        name: Chapter(
+            each.title,
+            each.claims + left_out(each, own.get(name)),
+            own[name].said if name in own else each.said,
+        )
         for name, each in chapters.items()
     }
 
@@ -173,8 +180,9 @@ def summary(
     """How many claims of each chapter are in each state, over all variations but the control.
 
     A column says of how many the chapter states the condition; with ``missed``, how many of each
-    chapter were left out.
+    chapter were left out, and how many no image of a reader's goes into.
     """
+    shown = STATES if missed is None else (*STATES, NOT_REACHED)
     rows = []
     for name, chapter in chapters.items():
         counts: Counter[str] = Counter()
@@ -183,13 +191,13 @@ def summary(
             states = states_of(name, each.statement, records)
             counts.update(s for n, s in states.items() if not is_control(records[n]))
             told += sum((n, each.statement) in chapter.said.told for n in records)
-        measured = sum(counts[state] for state in STATES)
+        measured = sum(counts[state] for state in shown)
         bar = "".join(
             f'<span class="state-{state}" style="flex-grow:{counts[state]}"></span>'
             for state in STATES
             if counts[state]
         )
-        numbers = "".join(f"<td>{counts[state]}</td>" for state in STATES)
+        numbers = "".join(f"<td>{counts[state]}</td>" for state in shown)
         if missed is None:
             numbers += f"<td>{told}</td>"
         else:
@@ -200,7 +208,7 @@ def summary(
             f"{numbers}<td>{measured}</td>"
             f'<td class="holds-bar" aria-hidden="true"><div>{bar}</div></td></tr>'
         )
-    heads = "".join(f'<th scope="col">{SIGNS[state]} {state}</th>' for state in STATES)
+    heads = "".join(f'<th scope="col">{SIGNS[state]} {state}</th>' for state in shown)
     last = "condition stated" if missed is None else "left out"
     return (
         '<table class="holds-summary"><thead><tr><th scope="col">Chapter</th>'

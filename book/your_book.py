@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import nbformat
 from nbformat import NotebookNode
 
 import execute
@@ -27,10 +28,12 @@ from replication_records import FORM, chapter_record, write_record
 from sections import FIGURE, escaped
 from where_it_holds import YOUR_RECORD, Chapter, chapter_of
 from your_images import YourImages, described, look_at
-from yours import run_chapters
+from yours import run_chapters, sentence_of
 
 PASSED_ON = ("COMPANION_ROOT", "COMPANION_DOWNLOAD")  # where standard sets are, and may be fetched
 FRONT = "intro.md"
+COUNTED = "; here: "  # of what `needs` says
+TAKEN = "A number after “here” counts what the chapter took of your images, which may be fewer."
 STYLE = Path(__file__).with_name("yours.css")  # no part of the pages of the book itself
 
 
@@ -63,7 +66,7 @@ def make_your_book(
             everything=everything,
             seconds=seconds,
         )
-        assemble(copy, runs, images, where_it_holds.chapters_in(book / "notebooks"))
+        assemble(copy, runs, images, notebooks_in(book / "notebooks"))
         return copy
 
 
@@ -101,7 +104,7 @@ def copy_pages(book: Path, copy: Path) -> Path:
 
 
 def assemble(
-    copy: Path, runs: dict[str, NotebookNode], images: YourImages, own: dict[str, Chapter]
+    copy: Path, runs: dict[str, NotebookNode], images: YourImages, own: dict[str, NotebookNode]
 ) -> None:
     """Put the runs, the record and the summary into a copy of the pages, and mend what refers."""
     places = {
@@ -118,7 +121,7 @@ def assemble(
     for label in mender.dropped:
         places[label.lower()] = {"page": "", "note": "", "words": FIGURE}
     (copy / GONE).write_text(json.dumps(places), encoding="utf-8")
-    record = record_of(runs, images)
+    record = record_of(runs, images, own)
     write_record(record, copy)
     front = copy / FRONT
     front.write_text(
@@ -127,10 +130,17 @@ def assemble(
     )
 
 
-def record_of(runs: dict[str, NotebookNode], images: YourImages) -> dict[str, Any]:
+def notebooks_in(folder: Path) -> dict[str, NotebookNode]:
+    """The notebooks of a folder, by their names."""
+    return {path.stem: nbformat.read(path, as_version=4) for path in sorted(folder.glob("*.ipynb"))}
+
+
+def record_of(
+    runs: dict[str, NotebookNode], images: YourImages, own: dict[str, NotebookNode]
+) -> dict[str, Any]:
     """The reader's record, of the form that the records of variations have."""
     name = Path(YOUR_RECORD).stem
-    chapters = {name: chapter_record(run) for name, run in runs.items()}
+    chapters = {name: chapter_record(run, own.get(name)) for name, run in runs.items()}
     return {"form": FORM, "name": name, "says": described(images), "chapters": chapters}
 
 
@@ -144,12 +154,12 @@ def summary_of(
     runs: dict[str, NotebookNode],
     record: dict[str, Any],
     images: YourImages,
-    own: dict[str, Chapter],
+    own: dict[str, NotebookNode],
 ) -> str:
     """What held on a reader's images, which images they were, and what was left out: MyST."""
     chapters = {name: chapter_of(run) for name, run in runs.items()}
     missed = {
-        name: len(where_it_holds.left_out(chapter, own.get(name)))
+        name: len(where_it_holds.left_out(chapter, chapter_of(own[name]) if name in own else None))
         for name, chapter in chapters.items()
     }
     table = where_it_holds.summary(chapters, {where_it_holds.YOURS: record}, missed)
@@ -168,7 +178,8 @@ def summary_of(
             "",
             "The table counts the book's findings by what became of them here. "
             "[Where it holds](where-it-holds.md) says what the words mean, and has each finding "
-            "with your images in the first column.",
+            "with your images in the first column. *Not reached* are those that none of your "
+            "images goes into: their numbers are the book's.",
             "",
             "```{raw} html",
             f'<div class="holds">{table}</div>',
@@ -182,12 +193,27 @@ def summary_of(
 
 
 def left_out_list(chapters: dict[str, Chapter], runs: dict[str, NotebookNode]) -> str:
-    """Each part that was left out, with its reason and a link; a sentence where there is none."""
+    """Each part that was left out, with its reason and a link; a sentence where there is none.
+
+    What was left out because it builds on another part is named behind that one.
+    """
     lines = []
-    for name, run in runs.items():
-        if run.metadata["left_out"]:
+    left_out = {name: run.metadata["left_out"] for name, run in runs.items()}
+    for name, parts in left_out.items():
+        if parts:
             title = where_it_holds.heading(name, chapters[name]).replace(". ", "\\. ", 1)
             lines.append(f"- [{title}](notebooks/{name}.ipynb)")
-        for part in run.metadata["left_out"]:
-            lines.append(f"  - [{escaped(part['title'])}]({part['note']}): {part['reason']}")
-    return "\n".join(lines) or "Nothing: every cell of every chapter could be run."
+        for part in parts:
+            if "because" not in part:
+                along = [link_to(each) for each in parts if each.get("because") == part["note"]]
+                behind = f" With it went what builds on it: {'; '.join(along)}." if along else ""
+                lines.append(f"  - {link_to(part)}: {sentence_of(part)}{behind}")
+    if not lines:
+        return "Nothing: every cell of every chapter could be run."
+    counted = any(COUNTED in part["why"] for parts in left_out.values() for part in parts)
+    return "\n".join([TAKEN, "", *lines] if counted else lines)
+
+
+def link_to(part: dict[str, Any]) -> str:
+    """A link to the note of a part that was left out."""
+    return f"[{escaped(part['title'])}]({part['note']})"

@@ -25,7 +25,7 @@ from patient_kernel import FORGET, Failure, PatientKernel
 from progress import Progress
 from sections import escaped, labels_in, part_around, split_cells
 
-FORM = 1  # of what is kept; another is run again
+FORM = 2  # of what is kept; another is run again
 NOTE = "left-out"  # the class of the notes, and how their labels begin
 
 Told = Callable[[int, int, str], None]
@@ -93,9 +93,9 @@ class Chapter:
             end = len(self.cells)
         self.leave_out(at, end, title, failure)
         if end < len(self.cells):
-            sources = sources_of(self.cells[at:end])
-            gone = sorted(changed(sources) | bound_by(sources))
-            for code in (FORGET.format(names=gone), definitions(sources)):
+            before, sources = sources_of(self.cells[:at]), sources_of(self.cells[at:end])
+            gone = sorted(changed(sources, before) | bound_by(sources))
+            for code in (FORGET.format(names=gone), definitions(sources, before)):
                 await self.kernel.ask(code)
                 self.ran.append(code)
         return end
@@ -114,8 +114,8 @@ class Chapter:
         self.left_out.append(part)
         whole = end == len(self.cells) and not self.ran
         self.page.append(new_markdown_cell(note_of(part, "chapter" if whole else "part")))
-        sources = sources_of(self.cells[at:end])
-        self.missing |= dict.fromkeys(changed(sources) | bound_by(sources), part)
+        before, sources = sources_of(self.cells[:at]), sources_of(self.cells[at:end])
+        self.missing |= dict.fromkeys(changed(sources, before) | bound_by(sources), part)
 
     def reason_of(self, failure: Failure) -> dict[str, str]:
         """Why a part is left out, plainly and for MyST: with a link where another is the cause."""
@@ -124,7 +124,11 @@ class Chapter:
             return {"why": failure.reason, "reason": escaped(failure.reason)}
         words = "it builds on the section {}, which was left out"
         link = f"[{escaped(cause['title'])}]({cause['note']})"
-        return {"why": words.format(cause["title"]), "reason": words.format(link)}
+        return {
+            "why": words.format(cause["title"]),
+            "reason": words.format(link),
+            "because": cause.get("because", cause["note"]),  # the part at the beginning of it all
+        }
 
     async def revive(self) -> bool:
         """Start another kernel and bring it where the last one was; once in a chapter."""
@@ -145,12 +149,17 @@ class Chapter:
 def note_of(part: dict[str, Any], what: str) -> str:
     """The note that stands for what is left out, below the targets that others point to."""
     targets = "".join(f"({label})=\n" for label in part["labels"])
-    end = "" if part["reason"].endswith((".", "?", "!", "…")) else "."
     return (
         f"{targets}\n:::{{admonition}} Left out on these images\n:class: {NOTE}\n"
         f":name: {part['note']}\n\nThe rest of this {what} was left out on these images: "
-        f"{part['reason']}{end}\n:::"
+        f"{sentence_of(part)}\n:::"
     ).strip()
+
+
+def sentence_of(part: dict[str, Any]) -> str:
+    """The reason of a part that was left out, with the mark at its end."""
+    reason = str(part["reason"])
+    return reason if reason.endswith((".", "?", "!", "…")) else f"{reason}."
 
 
 def sources_of(cells: list[NotebookNode]) -> list[str]:

@@ -154,5 +154,29 @@ def test_what_a_cell_would_have_changed(cell: str, names: set[str]) -> None:
     assert changed([cell]) == names
 
 
+@pytest.mark.parametrize(
+    ("cell", "before", "names"),
+    [
+        ("def f(): found['k'] = 1\nf()", "", {"found"}),
+        ("def f(): g()\ndef g(): found.append(1)\nx = [f() for _ in y]", "", {"found", "x"}),
+        ("f()", "def f():\n  global n\n  n = 1", {"n"}),
+        ("f(a)", "def f(b):\n  b['k'] = 1\n  c = {}\n  c['k'] = 1", set()),
+        ("def f(): found['k'] = 1", "f()", set()),
+        ("Run().go()", "class Run:\n  def go(self):\n    self.a = 1; found.add(self)", {"found"}),
+    ],
+)
+def test_what_a_function_changes_that_a_cell_uses(cell: str, before: str, names: set[str]) -> None:
+    assert changed([cell], before=[before]) == names
+
+
+def test_what_a_function_would_have_filled_is_no_constant_but_a_module_stays() -> None:
+    made = definitions(
+        ["from torch import nn\nfound = {}\ndef f(): found['k'] = nn.init.ones_(1)\nf()"]
+    )
+    assert "found = {}" not in made
+    assert "import nn" in made
+    assert "def f()" in made
+
+
 def test_what_a_cell_binds_has_its_definitions_too() -> None:
     assert bound_by(["import a.b as c, d.e\ndef f(): x = 1\ng = 1"]) == {"c", "d", "f", "g"}

@@ -125,8 +125,8 @@ def test_in_a_readers_build_a_card_tells_theirs_and_the_books_apart(
     monkeypatch.setattr(claim_cards, "recorded", lambda: RECORDS)
     monkeypatch.setattr(claim_cards, "own_chapters", lambda: CHAPTERS)
 
-    def card_of(statement: str) -> BeautifulSoup:
-        text = f"differs  {statement}: 0.1500 [0.1000, 0.2000], at least 0.3"
+    def card_of(statement: str, measured: str = "0.1500 [0.1000, 0.2000]") -> BeautifulSoup:
+        text = f"differs  {statement}: {measured}, at least 0.3"
         block = nodes.literal_block(text, text, classes=["output", "stream"])
         [raw] = claim_cards.parts(block, chapter="01-tiny", yours=True)
         return BeautifulSoup(raw.astext(), "html.parser")
@@ -137,6 +137,11 @@ def test_in_a_readers_build_a_card_tells_theirs_and_the_books_apart(
         "on the book's own images: holds, and in 1 of 2 variations",
     ]
     assert card_of("Of theirs alone").select_one(".claim-elsewhere") is None
+    same = card_of(GAIN, "0.3000 [0.2000, 0.4000]").select(".claim-yours, .claim-elsewhere")
+    assert [each.get_text() for each in same] == [
+        "uses none of your images",
+        "holds in 1 of 2 variations",
+    ]
 
 
 def test_a_readers_record_is_the_first_column_and_is_not_counted() -> None:
@@ -153,4 +158,5 @@ def test_what_was_left_out_has_a_row_all_the_same() -> None:
     theirs = {"01-tiny": Chapter("Don't know", [claim(GAIN)])}
     merged = with_left_out(theirs, CHAPTERS)
     assert [each.statement for each in merged["01-tiny"].claims] == [GAIN, LOSS]
+    assert merged["01-tiny"].said == SAID, "its text went with the part"
     assert with_left_out(theirs, {}) == theirs

@@ -70,13 +70,18 @@ FIRST = (
     + cell("print(twice(limit), math.pi)\nglue('kept', 0.84, display=False)")
     + cell(
         f"print({LINE.format('holds', 'It gains', 0.1)!r})\n"
-        f"print({LINE.format('differs', 'It gains much', 0.25)!r})"
+        f"print({LINE.format('differs', 'It gains much', 0.25)!r})\n"
+        f"print({LINE.format('holds', 'Of points alone', 0.1)!r})"
     )
     + cell("old + 1")
     + "## In place\n"
     + cell("rows")
     + "## Ours\n"
     + cell("from companion import LabelMap\nLabelMap(['a', 'a'])")
+    + "## Asserted\n"
+    + cell("few = 1\nassert (\n    few\n    > 2\n)")
+    + "## Undrawn\n"
+    + cell("plt.title('a $' + chr(92) + 'class$')")
     + "## Exercises\n\n:::{exercise-start} Do it\n:label: ex-do\n:::\nTask.\n\n"
     + ":::{exercise-end}\n:::\n\n:::{solution-start} ex-do\n:class: dropdown\n:::\n\nTry."
     + cell("other")
@@ -169,11 +174,10 @@ def small_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def into(small_book: Path) -> Path:
     """Where the book was built on a reader's images, and rendered, any warning an error."""
     folder = small_book.parent / "yours"
-    own = {"01-first": your_book.chapter_of(ours())}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(your_book, "look_at", lambda data, environment: IMAGES)
         patch.setattr(yours, "run_chapter", impatiently)
-        patch.setattr(your_book.where_it_holds, "chapters_in", lambda notebooks: own)
+        patch.setattr(your_book, "notebooks_in", lambda folder: {"01-first": ours()})
         copy = your_book.make_your_book("digits", book=small_book, into=folder)
     render.render(copy, folder / "_build")
     return folder
@@ -187,7 +191,9 @@ def impatiently(source: Path, *given: Any, **options: Any) -> NotebookNode:
 
 def ours() -> NotebookNode:
     """The first chapter as the book has it, with a claim that its own images alone support."""
-    lines = [LINE.format("holds", said, 0.1) for said in ("It gains", "It gains much", "Lost")]
+    said = ("It gains", "It gains much", "Lost")
+    lines = [LINE.format("holds", each, 0.1).replace("0.3000", "0.3500") for each in said]
+    lines.append(LINE.format("holds", "Of points alone", 0.1))
     printed = nbformat.v4.new_output("stream", name="stdout", text="\n".join(lines))
     title, code = nbformat.v4.new_markdown_cell("# A first chapter"), nbformat.v4.new_code_cell()
     code.outputs = [printed]
@@ -226,6 +232,9 @@ class TestWhatIsRun:
             "In place": "it builds on the section What is broken, which was left out",
             "Ours": "each class must be named once; 'a' occurs more than once. Remove the "
             "duplicates, or rename classes that only share a name.",
+            "Asserted": "its code takes for granted that few > 2, which is not so here",
+            "Undrawn": "ValueError: \\class ^ ParseFatalException: Unknown symbol: \\class, found "
+            "'\\' (at char 0), (line:1, col:1)",
             "Exercises: Do it": "it builds on the section What is broken, which was left out",
             "Exercises": "KeyError: '<b>'",
         }
@@ -282,7 +291,7 @@ class TestPages:
 
     def test_a_note_stands_where_something_was_left_out(self, into: Path) -> None:
         notes = page(into, "notebooks/01-first").select(".admonition.left-out")
-        assert len(notes) == 6
+        assert len(notes) == 8
         assert "left out on these images: TypeError: list indices must be" in words(notes[0])
         assert "KeyError: ‘<b>’" in words(notes[-1])
         link = notes[1].select_one("a.reference")
@@ -329,10 +338,23 @@ class TestPages:
         assert "pictures shrink by up to 16 times a side" in text
         assert "2026-01-02, with PyTorch 2.6, on CPU" in text
         first, *_ = found.select(".holds-summary tbody tr")
-        assert [td.get_text() for td in first.select("td")][:6] == ["1", "1", "0", "0", "1", "3"]
+        assert [td.get_text() for td in first.select("td")][:7] == [
+            "1",
+            "1",
+            "0",
+            "0",
+            "1",
+            "1",
+            "4",
+        ]
         listed = found.select("li li")
-        assert len(listed) == 6 + 1 + 4
+        assert len(listed) == 5 + 1 + 3
         assert words(listed[0]).startswith("What is broken: TypeError")
+        along = "With it went what builds on it: After; In place; Exercises: Do it."
+        assert words(listed[0]).endswith(along)
+        notes = [str(a["href"]) for a in listed[0].select("a")]
+        assert notes == [f"notebooks/01-first.html#left-out-01-{n}" for n in (1, 2, 3, 7)]
+        assert all(words(each).endswith(".") for each in listed)
         assert text.index("On your images") < text.index("More")
 
     def test_cards_say_what_held_here(self, into: Path) -> None:
@@ -340,6 +362,7 @@ class TestPages:
         assert [words(each.select_one(".claim-yours")) for each in cards] == [  # type: ignore[arg-type]
             "on your images: ● holds",
             "on your images: ◐ weaker",
+            "on your images: ● holds",  # on these pages only the real book's claims are known
         ]
         assert words(cards[1].select_one(".claim-verdict")) == "weaker"  # type: ignore[arg-type]
 
@@ -350,7 +373,20 @@ class TestPages:
         states = [
             row.select("td")[0]["data-state"] for row in found.select(".holds-matrix tbody tr")
         ]
-        assert states == ["holds", "weaker"]
+        assert states == ["holds", "weaker", "not reached"]
+
+
+def left_out_of(*why: str) -> str:
+    parts = [{"title": "Part", "note": "n", "why": each, "reason": each} for each in why]
+    run = nbformat.v4.new_notebook(metadata={"left_out": parts})
+    return your_book.left_out_list({"01-a": your_book.Chapter("A", [])}, {"01-a": run})
+
+
+def test_numbers_of_a_chapter_are_told_from_those_of_all_images() -> None:
+    assert left_out_of() == "Nothing: every cell of every chapter could be run."
+    assert left_out_of("it is so").splitlines()[1:] == ["  - [Part](n): it is so."]
+    counted = left_out_of("this part needs at least 4 classes; here: 2.")
+    assert counted.startswith("A number after “here” counts what the chapter took of your images")
 
 
 TRIVIAL = "# A chapter\n\n## One\n" + cell("print('one')") + "## Two\n" + cell("1 / 0")
