@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -124,14 +125,15 @@ def epoch_repeated(pipeline: Pipeline) -> Result:
     same.
     Remedy: Call set_epoch(epoch) before each epoch, or make the generator once.
     False alarms: Epochs in the order of the data pass, and so does a sampler that draws otherwise
-    after set_epoch and was told an epoch already. Before training it was told none: a note.
+    after set_epoch and was told an epoch already. Before training it was told none: a note,
+    unless the model is better than a guess or the optimiser has a past.
 
     In code:
         for epoch in range(10): loader.sampler.set_epoch(epoch)
     """
     found = _of(pipeline, "SMP104")
     told = [each for each in loader_samplers(pipeline["train"]) if hasattr(each, "set_epoch")]
-    if isinstance(found, str) or not told or not _draws_anew(told[0]):
+    if not isinstance(found, list) or not told or not _draws_anew(told[0]):
         return found
     if getattr(told[0], "epoch", 0):
         return f"it draws by the epoch that it is told, {told[0].epoch} by now"
@@ -151,7 +153,15 @@ def _draws_anew(sampler: Any) -> bool:
 def _has_trained(pipeline: Pipeline) -> bool:
     """Return whether anything says that epochs were trained already."""
     optimizer = pipeline.given.get("optimizer")
-    return "history" in pipeline or bool(getattr(optimizer, "state", None))
+    if "history" in pipeline or bool(getattr(optimizer, "state", None)):
+        return True
+    try:
+        logits, labels = pipeline.judged("train")
+    except NotRunError:
+        return False
+    guess = float(torch.bincount(labels).max()) / len(labels)
+    error = (guess * (1 - guess) / len(labels)) ** 0.5
+    return float((logits.argmax(1) == labels).float().mean()) > guess + 4 * error
 
 
 @check("SMP105", chapter="balanced-epoch", needs=["train", "loss"])
