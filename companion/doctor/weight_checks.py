@@ -142,8 +142,8 @@ def weights_of_others(pipeline: Pipeline) -> Result:
     Fault: The weights were collected in the order of another list: of the whole set and not of
     the subset, or of files before they were shuffled. Or they are counts and not their inverse.
     Evidence: The weights, one for each image: as many different ones as classes, whose groups are
-    as large as the classes and the heavier the smaller; or usual weights for the classes of the
-    subset's parent. And whether images of one class have one weight.
+    as large as the classes and the heavier the smaller; or usual weights for the classes, or for
+    those of the subset's parent. And whether images of one class have one weight.
     Consequence: Other images are raised than the rare ones: rare classes stay rare.
     Remedy: Make it from the very data set that the loader reads: balanced_sampler(data, seed=0).
     False alarms: A warning: groups of another kind, as cameras, would have to be exactly as large
@@ -178,7 +178,8 @@ def weights_of_others(pipeline: Pipeline) -> Result:
         return warning(f"{told}: {reason}") if reason else told
     astray = int(len(labels) - table.max(1).values.sum())
     told += f"; in one class there are up to {int((table > 0).sum(1).max())}"
-    alike = sorted(sizes.tolist()) == sorted(counts.tolist()) or _of_the_parent(pipeline, values)
+    alike = sorted(sizes.tolist()) == sorted(counts.tolist())
+    alike = alike or _usual(weights, counts[index]) or _of_the_parent(pipeline, values)
     ordered = bool((sizes[values.argsort()].diff() <= 0).all())  # the heavier, the smaller
     if alike and ordered:
         return warning(f"{told}, and {astray} images have the weight of another class at least")
@@ -193,11 +194,14 @@ def _of_the_parent(pipeline: Pipeline, values: Tensor) -> bool:
     labels = stored_labels_of(data)
     if labels is None:
         return False
-    counts = labels[labels != IGNORE_INDEX].unique(return_counts=True)[1]
-    if len(counts) != len(values):
-        return False
-    row = values.double().log().sort().values
-    return any(
+    counts = labels[labels != IGNORE_INDEX].unique(return_counts=True)[1].unique()
+    return _usual(values, counts)
+
+
+def _usual(weights: Tensor, counts: Tensor) -> bool:
+    """Return whether weights are usual ones for these counts, in any order and up to a factor."""
+    row = weights.double().log().sort().values
+    return len(row) == len(counts) and any(
         float((each.sort().values - each.mean() - row + row.mean()).abs().max()) < NEAR / 10
         for each in schemes_of(counts).values()
     )

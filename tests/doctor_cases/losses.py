@@ -338,12 +338,12 @@ def costs_of_ones_own() -> dict[str, Any]:
     return on_a_tail(lambda n: nn.CrossEntropyLoss(weight=torch.tensor([3.0, 1.0, 1.0])))
 
 
-@case("SMP122", "fault", "warning", "numbers added to the classes change the loss by 0")
+@case("SMP122", "fault", "warning", "and numbers added to the images by 1.1")
 def softmax_over_the_images() -> dict[str, Any]:
     return with_loss(lambda x, y: F.nll_loss(F.log_softmax(x, 0), y))
 
 
-def one_number(loss: Any, *, trained_for: int = 0) -> dict[str, Any]:
+def of_one_number(loss: Any, *, trained_for: int = 0) -> dict[str, Any]:
     data = Pictures(classes=2)
     model = network(1)
     labels = torch.tensor(data.targets).float()
@@ -363,7 +363,7 @@ def squared(answers: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 @case("SMP122", "fault", "warning", "answers of (8, 1) and labels of (8,)")
 def answers_against_all_labels() -> dict[str, Any]:
-    return one_number(squared)
+    return of_one_number(squared)
 
 
 @case("SMP122", "healthy")
@@ -373,12 +373,12 @@ def softmax_over_the_classes() -> dict[str, Any]:
 
 @case("SMP122", "near")
 def labels_in_the_shape_of_answers() -> dict[str, Any]:
-    return one_number(lambda x, y: squared(x, y.reshape(x.shape)))
+    return of_one_number(lambda x, y: squared(x, y.reshape(x.shape)))
 
 
 @case("SMP122", "near", "note", "answers of (8, 1) and labels of (8,)")
 def labels_that_the_loop_shapes() -> dict[str, Any]:
-    return one_number(squared, trained_for=60)
+    return of_one_number(squared, trained_for=60)
 
 
 @case("SMP122", "near")
