@@ -6,7 +6,7 @@ import copy
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import BatchSampler, DataLoader
 
 from companion.doctor.label_checks import ignored_index
 from companion.doctor.maps import name_of
@@ -56,13 +56,14 @@ def not_shuffled(pipeline: Pipeline) -> Result:
     """Training batches follow the order of the classes.
 
     Fault: `shuffle=True` is missing, and the data set is sorted by class, as folders are.
-    Evidence: How often neighbours in the order of an epoch have one label, against the same labels
-    in 200 random orders.
+    Evidence: How often two images of a batch have one label, against the same labels in 200
+    random orders.
     Consequence: The network swings from one class to the next, and BatchNorm sees one class at a
     time.
     Remedy: DataLoader(train_data, shuffle=True).
-    False alarms: A warning, found where neighbours agree at least twice as often as in any of the
-    200 orders. Curricula and samplers that group on purpose look the same.
+    False alarms: A warning, found where they agree at least twice as often as in any of the 200
+    orders. The order within a batch does not matter. Batches of few classes that a batch sampler
+    of one's own puts together are meant, as for metric learning: a note.
 
     In code:
         DataLoader(ImageFolder("train"), batch_size=64)  # one class after the other
@@ -79,20 +80,29 @@ def not_shuffled(pipeline: Pipeline) -> Result:
         order = pipeline.labels("train")
     if len(order) < 30 or len(order.unique()) < 2:
         raise NotRunError(f"{len(order)} images of {len(order.unique())} classes are too few")
-    own = _neighbours(order)
+    order = order.unique(return_inverse=True)[1]
+    size = max(2, max(pipeline.read("train").sizes))
+    own = _alike(order, size)
     generator = torch.Generator().manual_seed(pipeline.seed)
     most = max(
-        _neighbours(order[torch.randperm(len(order), generator=generator)]) for _ in range(DRAWS)
+        _alike(order[torch.randperm(len(order), generator=generator)], size) for _ in range(DRAWS)
     )
     told = (
-        f"{own:.3f} of neighbours among {len(order):,} draws have one label, at most "
-        f"{most:.3f} in {DRAWS} random orders"
+        f"{own:.3f} of pairs in a batch of {size} have one label, at most {most:.3f} in "
+        f"{DRAWS} random orders of {len(order):,} draws"
     )
-    return warning(told) if own > most and own > min(2 * most, (1 + most) / 2) else told
+    if own <= most or own <= min(2 * most, (1 + most) / 2):
+        return told
+    batches = getattr(pipeline["train"], "batch_sampler", None)
+    return (warning if batches is None or type(batches) is BatchSampler else note)(told)
 
 
-def _neighbours(labels: Tensor) -> float:
-    return float((labels[1:] == labels[:-1]).float().mean())
+def _alike(order: Tensor, size: int) -> float:
+    """Return which share of the pairs of a batch have one label, in batches of a size."""
+    width = int(order.max()) + 1
+    counts = torch.stack([torch.bincount(each, minlength=width) for each in order.split(size)])
+    pairs, all_of_it = counts * (counts - 1), counts.sum(1) * (counts.sum(1) - 1)
+    return float(pairs.sum() / all_of_it.sum().clamp(min=1))
 
 
 @check("SMP120", chapter="accuracy-hides", needs=["train"])

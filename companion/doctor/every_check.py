@@ -4,6 +4,7 @@ from importlib import import_module
 
 MODULES = (
     "loader_checks",
+    "judged_set_checks",
     "picture_checks",
     "label_checks",
     "class_checks",
@@ -19,8 +20,10 @@ MODULES = (
     "loss_fit_checks",
     "sampler_checks",
     "drawing_checks",
+    "weight_checks",
     "optimizer_checks",
     "step_checks",
+    "decay_checks",
     "scheduler_checks",
     "schedule_checks",
     "loop_checks",
@@ -29,6 +32,8 @@ MODULES = (
     "learning_checks",
     "mode_checks",
     "score_checks",
+    "batch_loss_checks",
+    "history_checks",
     "comparing",
 )
 

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch.utils.data import (
-    BatchSampler,
-    DataLoader,
-    DistributedSampler,
-    RandomSampler,
-    SequentialSampler,
-    WeightedRandomSampler,
-)
+from torch.utils.data import DataLoader, DistributedSampler
 
 from companion.doctor.keeping import generators_in
 from companion.doctor.maps import dataset_of
@@ -119,7 +113,8 @@ def length_of_the_whole(pipeline: Pipeline) -> Result:
     Consequence: Sums that are divided by the data set's length come out too small, by the share
     that is drawn.
     Remedy: Count the images that were seen: total += len(labels); divide by that once.
-    False alarms: A note: the loop that divides cannot be seen from here.
+    False alarms: A note: the loop that divides cannot be seen from here. Training by one of
+    several processes, where no process group and no WORLD_SIZE is there, is a warning.
 
     In code:
         running_loss / len(loader.dataset)  # 60,000, of which the sampler draws 48,000
@@ -135,7 +130,18 @@ def length_of_the_whole(pipeline: Pipeline) -> Result:
         except TypeError:
             continue
         said.append(f"{part}: {drawn:,} of {held:,} images")
-        if drawn != held:
+        alone = [each for each in loader_samplers(loader) if _alone(each)]
+        if alone and part == "train":
+            found.append(
+                warning(
+                    f"the sampler of {part} draws the share of process {alone[0].rank} of "
+                    f"{alone[0].num_replicas}, {drawn:,} of {held:,} images, and there is no "
+                    "other process",
+                    why="The rest of the images is never seen.",
+                    remedy="DataLoader(train_data, shuffle=True), where there is one process.",
+                )
+            )
+        elif drawn != held:
             found.append(
                 note(f"an epoch of {part} draws {drawn:,} of the {held:,} images of its data set")
             )
@@ -144,66 +150,11 @@ def length_of_the_whole(pipeline: Pipeline) -> Result:
     return found or "; ".join(said)
 
 
-@check("PRO009", chapter="protocol", needs=["train"])
-def evaluation_sampled(pipeline: Pipeline) -> Result:
-    """The set that is judged is not judged whole, image by image.
-
-    Fault: Its loader draws with weights or with replacement, drops the last batch, or, over
-    several processes, pads with repeated images.
-    Evidence: The samplers of the validation and test loaders, and their numbers.
-    Consequence: The score is that of another set: a balanced draw gives balanced accuracy, with
-    noise; repeated images count twice.
-    Remedy: DataLoader(test_data, batch_size=256, shuffle=False), without a sampler.
-    False alarms: Weighted and repeated draws are a warning. Images that are dropped or padded are
-    a note; shuffling changes nothing and passes.
-
-    In code:
-        DataLoader(test_data, sampler=balanced_sampler(test_data, seed=0))
-    """
-    found: list[Seen] = []
-    said = []
-    for part in pipeline.held_out:
-        loader = pipeline.given[part]
-        if not isinstance(loader, DataLoader):
-            continue
-        said.append(f"{part}: {type(loader.sampler).__name__}")
-        samplers = loader_samplers(loader)
-        drawn = [each for each in samplers if _replaces(each)]
-        if drawn:
-            found.append(
-                warning(f"{part} is drawn by a {type(drawn[0]).__name__}, with replacement")
-            )
-        padded = [each for each in samplers if isinstance(each, DistributedSampler)]
-        for each in padded:
-            count = len(each.dataset)  # type: ignore[arg-type]
-            extra = each.total_size - count
-            if extra > 0:
-                found.append(
-                    note(
-                        f"over {each.num_replicas} processes {extra} of the {count} "
-                        f"images of {part} are judged twice"
-                    )
-                )
-        dropped = _dropped(loader)
-        if dropped:
-            found.append(note(f"the loader of {part} drops its last {dropped} images (drop_last)"))
-    if not said:
-        raise NotRunError("no held-out part is a DataLoader")
-    return found or "; ".join(said)
-
-
-def _replaces(sampler: Any) -> bool:
-    known = isinstance(sampler, RandomSampler | WeightedRandomSampler)
-    own = type(sampler).__name__ == "BalancedSampler"
-    return own or (known and bool(getattr(sampler, "replacement", False)))
-
-
-def _dropped(loader: DataLoader[Any]) -> int:
-    sampler: Any = loader.sampler
-    known = isinstance(sampler, SequentialSampler | RandomSampler)
-    if not known or type(loader.batch_sampler) is not BatchSampler or not loader.drop_last:
-        return 0
-    return len(sampler) % int(loader.batch_size or 1)
+def _alone(sampler: Any) -> bool:
+    """Return whether a sampler takes one of several shares, in a process that is the only one."""
+    several = isinstance(sampler, DistributedSampler) and sampler.num_replicas > 1
+    grouped = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return several and not grouped and "WORLD_SIZE" not in os.environ
 
 
 @check("PRO010", chapter="seeding", needs=["train"])

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from companion.doctor.copies import LARGE, size_of
@@ -28,9 +28,12 @@ class Watched:
 
     backwards: list[int] = field(default_factory=list)
     stale: list[bool] = field(default_factory=list)
+    lost: list[int] = field(default_factory=list)
     evaluating: int = 0
     forwards: int = 0
     arrived: Counter[int] = field(default_factory=Counter)
+    fed: set[int] = field(default_factory=set)
+    cleared: Counter[int] = field(default_factory=Counter)
     dirty: bool = False
 
 
@@ -54,16 +57,23 @@ def watching(model: nn.Module, optimizer: Optimizer) -> Iterator[Watched]:
         seen.forwards += 1
         seen.evaluating += not module.training
 
-    def arriving(parameter: nn.Parameter) -> None:
+    def arriving(parameter: nn.Parameter, gradient: Tensor) -> None:
         # Of the first gradient after a step: whether the one of the step before is still there.
         first = not seen.arrived[id(parameter)] and bool(seen.backwards)
         seen.dirty |= first and parameter.grad is not None and bool((parameter.grad != 0).any())
+        empty = parameter.grad is None or not bool((parameter.grad != 0).any())
+        seen.cleared[id(parameter)] += empty and id(parameter) in seen.fed
+        if bool((gradient != 0).any()):
+            seen.fed.add(id(parameter))
         seen.arrived[id(parameter)] += 1
 
     def stepping(*_: Any) -> None:
         there = any(p.grad is not None and bool((p.grad != 0).any()) for p in held)
         seen.backwards.append(max(seen.arrived.values(), default=0) if there else 0)
         seen.stale.append(seen.dirty)
+        seen.lost.append(max(seen.cleared.values(), default=0))
+        seen.cleared.clear()
+        seen.fed.clear()
         seen.arrived.clear()
         seen.dirty = False
 
@@ -71,7 +81,7 @@ def watching(model: nn.Module, optimizer: Optimizer) -> Iterator[Watched]:
         for handle in (
             model.register_forward_pre_hook(forward),
             optimizer.register_step_pre_hook(stepping),
-            *(p.register_hook(lambda _, p=p: arriving(p)) for p in held),
+            *(p.register_hook(lambda gradient, p=p: arriving(p, gradient)) for p in held),
         ):
             stack.callback(handle.remove)
         yield seen
@@ -90,7 +100,7 @@ def loop_order(pipeline: Pipeline) -> Result:
     while it trains.
     Evidence: A few calls of step=, watched by hooks on the model, a parameter and the optimiser,
     and undone: how many gradients arrive before each optimiser step, and whether those of the step
-    before are still there.
+    before are still there; with accumulate=, whether they are cleared between the passes.
     Consequence: Without zero_grad() every step adds all gradients of the run so far; without
     backward() or step() nothing is learnt.
     Remedy: optimizer.zero_grad(); loss.backward(); optimizer.step(), in this order, for each batch.
@@ -146,6 +156,14 @@ def _read(seen: Watched, calls: int, most: int) -> Result:
         found.append(
             warning(
                 f"{told}, each after {max(seen.backwards)} backward passes, where accumulate={most}"
+            )
+        )
+    if most > 1 and any(seen.lost):
+        found.append(
+            error(
+                f"{told}, and of the backward passes before a step {max(seen.lost)} were cleared "
+                f"away before it, where accumulate={most}",
+                remedy="Call zero_grad() after optimizer.step() alone.",
             )
         )
     if seen.evaluating:

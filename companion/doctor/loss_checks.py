@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.optim import SGD
 
 from companion.doctor.pipeline import Pipeline
 from companion.doctor.registry import check
@@ -183,8 +184,10 @@ def loss_is_a_sum(pipeline: Pipeline) -> Result:
     Consequence: The step is as many times as long as there are images in the batch, and changes
     with the batch size; a last batch counts for less.
     Remedy: Take the mean over the batch, or divide by a fixed number of images.
-    False alarms: A sum that the loop divides by a fixed number is right, and cannot be told apart
-    from here: a warning. Losses within a batch, contrastive ones, differ otherwise and pass.
+    False alarms: A sum with a small rate, and one that the loop divides, are right: a warning only
+    where the given optimiser is SGD and its rate, times the images of a batch, over 1 − momentum,
+    is above 1, as no mean is trained; else a note. Losses within a batch, contrastive ones, differ
+    otherwise and pass.
 
     In code:
         nn.CrossEntropyLoss(reduction="sum")(logits, labels) / 128
@@ -193,11 +196,27 @@ def loss_is_a_sum(pipeline: Pipeline) -> Result:
     once = float(loss_of(pipeline, outputs, targets))
     twice = float(loss_of(pipeline, torch.cat([outputs] * 2), torch.cat([targets] * 2)))
     if once and math.isclose(twice, 2 * once, rel_tol=1e-3):
-        return warning(
+        told = (
             f"the loss of {len(outputs)} images is {once:.4g}, and of the same images "
             f"twice {twice:.4g}"
         )
+        rate = rate_of_a_mean(pipeline)
+        if rate is None or rate <= 1:
+            return note(told)
+        return warning(f"{told}; the rate is as one of {rate:.3g} for a mean without momentum")
     return f"the loss of {len(outputs)} images is {once:.4g}, and of the same twice {twice:.4g}"
+
+
+def rate_of_a_mean(pipeline: Pipeline) -> float | None:
+    """Return the rate that a mean would need for the steps that SGD makes with a sum."""
+    optimizer = pipeline.given.get("optimizer")
+    if not isinstance(optimizer, SGD):
+        return None
+    images = max(pipeline.read("train").sizes)
+    return max(
+        float(group["lr"]) * images / max(1 - float(group["momentum"]), 1e-3)
+        for group in optimizer.param_groups
+    )
 
 
 @check("SMP115", chapter="swapped-arguments", needs=["loss", "train"], explains=["SMP116"])

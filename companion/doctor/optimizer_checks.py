@@ -12,6 +12,7 @@ from companion.doctor.copies import uphill
 from companion.doctor.loss_checks import slopes_at_zero
 from companion.doctor.pipeline import Pipeline
 from companion.doctor.registry import check
+from companion.doctor.schedule_checks import simulated
 from companion.doctor.words import NotRunError, Result, Seen, error, note, warning
 from companion.inputs import brief
 
@@ -138,12 +139,17 @@ def frozen_and_moving(pipeline: Pipeline) -> Result:
     return f"{told}, without momentum, decay or gradient"
 
 
-@check("OPT005", chapter="starting-rates", needs=["optimizer"], explains=["OPT003", "SMP116"])
+@check(
+    "OPT005",
+    chapter="starting-rates",
+    needs=["optimizer"],
+    explains=["OPT003", "SMP116", "OPT107"],
+)
 def rate_is_none(pipeline: Pipeline) -> Result:
     """A learning rate is zero, negative or no number.
 
-    Fault: A schedule left it at zero, a typing slip, or a division by zero.
-    Evidence: The rates of all groups.
+    Fault: A schedule left it at zero, or goes on below it; a typing slip, or a division by zero.
+    Evidence: The rates of all groups, and with total_steps= those that the scheduler will give.
     Consequence: With zero nothing is learnt; a negative rate climbs.
     Remedy: Set a positive rate, 1e-3 for Adam, say.
     False alarms: Zero before a warm-up passes where scheduler= is given; zero in some of the
@@ -156,12 +162,34 @@ def rate_is_none(pipeline: Pipeline) -> Result:
     wrong = [rate for rate in rates if not math.isfinite(rate) or rate < 0]
     if wrong:
         return error(f"{len(wrong)} of {len(rates)} rates are negative or no number: {wrong}")
+    late = _first_wrong_step(pipeline)
+    if late:
+        return error(f"the scheduler gives {late}")
     zero = sum(rate == 0 for rate in rates)
     if zero and "scheduler" in pipeline:
         return f"{zero} of {len(rates)} rates are 0, which a scheduler may raise"
     if zero:
         return (error if zero == len(rates) else note)(f"{zero} of {len(rates)} rates are 0")
     return f"rates {', '.join(f'{rate:.3g}' for rate in rates)}"
+
+
+def _first_wrong_step(pipeline: Pipeline) -> str:
+    """Return the first rate of the rest of the run that is negative or no number, in words."""
+    if "scheduler" not in pipeline or "total_steps" not in pipeline:
+        return ""
+    try:
+        planned = simulated(pipeline).rates
+    except NotRunError:
+        return ""
+    # What a closed form leaves below zero by rounding moves nothing.
+    wrong = (~planned.isfinite() | (planned < -1e-6 * planned.abs().max())).any(1).nonzero()
+    if not len(wrong):
+        return ""
+    row, step = planned[int(wrong[0])], int(wrong[0])
+    return (
+        f"a rate of {float(row.min()):.3g} at step {step} of {len(planned)}, and {len(wrong)} "
+        "rates that are negative or no number"
+    )
 
 
 @check("OPT006", chapter="rate-sweep", needs=["optimizer"], explains=["SMP116", "OPT007", "PRO032"])

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from companion.doctor.facts import kept
 from companion.doctor.pipeline import Pipeline
 from companion.doctor.registry import check
-from companion.doctor.words import NotRunError, Result, Seen
+from companion.doctor.words import NotRunError, Result, Seen, note
 from companion.sampling import Draw, audit_sampler, stored_labels_of
-from companion.states import loader_randomness_kept
+from companion.states import loader_randomness_kept, loader_samplers
 
 DRAWS = 200
 
@@ -122,13 +124,44 @@ def epoch_repeated(pipeline: Pipeline) -> Result:
     Consequence: Images that the first epoch leaves out never come up, and batches are always the
     same.
     Remedy: Call set_epoch(epoch) before each epoch, or make the generator once.
-    False alarms: Epochs in the order of the data pass. A loop may call set_epoch, which cannot be
-    seen from outside: a warning.
+    False alarms: Epochs in the order of the data pass, and so does a sampler that draws otherwise
+    after set_epoch and was told an epoch already. Before training it was told none: a note,
+    unless the model is better than a guess or the optimiser has a past.
 
     In code:
         for epoch in range(10): loader.sampler.set_epoch(epoch)
     """
-    return _of(pipeline, "SMP104")
+    found = _of(pipeline, "SMP104")
+    told = [each for each in loader_samplers(pipeline["train"]) if hasattr(each, "set_epoch")]
+    if not isinstance(found, list) or not told or not _draws_anew(told[0]):
+        return found
+    if getattr(told[0], "epoch", 0):
+        return f"it draws by the epoch that it is told, {told[0].epoch} by now"
+    return found if _has_trained(pipeline) else [note(each.text) for each in found]
+
+
+def _draws_anew(sampler: Any) -> bool:
+    """Return whether a sampler draws otherwise once it is told the next epoch; a copy is told."""
+    try:
+        first, second = copy.copy(sampler), copy.copy(sampler)
+        second.set_epoch(int(getattr(sampler, "epoch", 0) or 0) + 1)
+        return list(first) != list(second)
+    except Exception:  # other people's code runs here
+        return False
+
+
+def _has_trained(pipeline: Pipeline) -> bool:
+    """Return whether anything says that epochs were trained already."""
+    optimizer = pipeline.given.get("optimizer")
+    if "history" in pipeline or bool(getattr(optimizer, "state", None)):
+        return True
+    try:
+        logits, labels = pipeline.judged("train")
+    except NotRunError:
+        return False
+    guess = float(torch.bincount(labels).max()) / len(labels)
+    error = (guess * (1 - guess) / len(labels)) ** 0.5
+    return float((logits.argmax(1) == labels).float().mean()) > guess + 4 * error
 
 
 @check("SMP105", chapter="balanced-epoch", needs=["train", "loss"])

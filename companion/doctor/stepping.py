@@ -14,6 +14,7 @@ from companion.doctor.copies import copied, pairs_of, shadow_of
 from companion.doctor.facts import kept
 from companion.doctor.pipeline import Pipeline
 from companion.doctor.taking import cut, tensor_in
+from companion.doctor.whole_answers import WholeAnswer
 from companion.doctor.words import NotRunError
 from companion.inputs import called, device_of, dtype_of, logits_of, moved
 from companion.states import own_randomness
@@ -51,9 +52,36 @@ def own_loss(pipeline: Pipeline) -> Any:
             return F.cross_entropy
         if isinstance(given, type) or not callable(given):
             raise NotRunError("the loss is no function (SMP111)")
-        return copy.deepcopy(given) if isinstance(given, nn.Module) else given
+        made = copy.deepcopy(given) if isinstance(given, nn.Module) else given
+        return WholeAnswer(made, pipeline.answer) if takes_whole_answers(pipeline, made) else made
 
     return kept(pipeline.facts, "own loss", made)
+
+
+def takes_whole_answers(pipeline: Pipeline, loss: Any) -> bool:
+    """Return whether a loss runs on the model's whole answer, and not on the logits in it."""
+    given = pipeline.facts.get("sample of train")
+    if "model" not in pipeline or "train" not in pipeline or (given and not given.inputs):
+        return False
+    try:
+        answer, outputs = pipeline.answer, tensor_in(pipeline.answer)
+        if isinstance(answer, Tensor | Exception) or outputs is None:
+            return False
+        targets = targets_of(pipeline, len(outputs)).to(outputs.device)
+    except NotRunError:
+        return False
+    whole = targets.dtype not in (torch.float16, torch.float32, torch.float64)
+    targets = targets.long() if whole else targets
+    for value, expected in ((outputs, False), (answer, True)):
+        try:
+            loss(value, targets)
+        except Exception:  # other people's code runs here
+            if expected:
+                return False
+        else:
+            if not expected:
+                return False
+    return True
 
 
 def targets_of(pipeline: Pipeline, count: int) -> Any:
@@ -123,7 +151,10 @@ def loss_of(pipeline: Pipeline, answer: Any, targets: Tensor) -> Tensor:
     given = targets.to(outputs.device)
     if given.dtype in (torch.int32, torch.int16, torch.int8, torch.bool) and task == "classes":
         given = given.long()
-    value = loss_called(pipeline, outputs, given)
+    if isinstance(own_loss(pipeline), WholeAnswer) and not isinstance(answer, Tensor):
+        value = own_loss(pipeline)(answer, given)
+    else:
+        value = loss_called(pipeline, outputs, given)
     if not isinstance(value, Tensor):
         raise NotRunError("the loss returns no tensor (SMP112)")
     return value if value.dim() == 0 else value.mean()

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.data import Subset
 
 from companion import LogitAdjustedLoss
 from doctor_cases.cases import case
@@ -61,6 +62,33 @@ def a_loss_that_runs() -> dict[str, Any]:
 @case("SMP111", "near")
 def a_function_for_a_loss() -> dict[str, Any]:
     return with_loss(F.cross_entropy)
+
+
+class Answering(nn.Sequential):
+    """A network whose answer is a dictionary with the logits in it."""
+
+    def forward(self, images: torch.Tensor) -> Any:
+        return {"features": images.flatten(1), "logits": super().forward(images)}
+
+
+def answered(loss: Any) -> dict[str, Any]:
+    model = Answering(*network())
+    return pipeline(model, loss=loss, optimizer=sgd(model))
+
+
+@case("SMP115", "near")
+@case("SMP112", "near")
+@case("SMP111", "near")
+def a_loss_of_whole_answers() -> dict[str, Any]:
+    return answered(lambda answer, labels: F.cross_entropy(answer["logits"], labels))
+
+
+@case("SMP111", "fault", "error", "on a batch the loss raises KeyError")
+def a_loss_of_other_answers() -> dict[str, Any]:
+    def loss(answer: Any, labels: torch.Tensor) -> torch.Tensor:
+        return F.cross_entropy({"logits": answer}["scores"], labels)
+
+    return answered(loss)
 
 
 @case("SMP112", "fault", "error", "returns a float, which has no gradient")
@@ -131,9 +159,26 @@ def a_weight_of_zero() -> dict[str, Any]:
     return with_loss(lambda x, y: F.cross_entropy(x, y, weight=weights, reduction="sum") / len(x))
 
 
-@case("SMP114", "fault", "warning", "and of the same images twice")
+def summed(lr: float, **changes: Any) -> dict[str, Any]:
+    model = network()
+    loss = nn.CrossEntropyLoss(reduction="sum")
+    return pipeline(model, loss=loss, optimizer=sgd(model, lr), **changes)
+
+
+@case("SMP114", "fault", "warning", "the rate is as one of 12 for a mean without momentum")
 def a_sum() -> dict[str, Any]:
-    return with_loss(nn.CrossEntropyLoss(reduction="sum"))
+    return summed(0.05)
+
+
+@case("SMP114", "near", "note", "and of the same images twice")
+def a_sum_with_a_small_rate() -> dict[str, Any]:
+    return summed(0.05 / 24)
+
+
+@case("SMP114", "near", "note", "and of the same images twice")
+def a_sum_under_adam() -> dict[str, Any]:
+    model = network()
+    return summed(0.05) | {"model": model, "optimizer": torch.optim.Adam(model.parameters())}
 
 
 @case("SMP114", "healthy")
@@ -239,6 +284,106 @@ def a_new_network() -> dict[str, Any]:
 @case("SMP118", "near")
 def a_trained_network() -> dict[str, Any]:
     return pipeline()
+
+
+TAIL = {0: 1, 1: 3, 2: 12}  # of each class every so many pictures are kept
+
+
+def on_a_tail(loss: Any) -> dict[str, Any]:
+    data = Pictures(360)
+    rows = [row for row, label in enumerate(data.targets) if row // 3 % TAIL[label] == 0]
+    kept = Subset(data, rows)
+    counts = torch.bincount(torch.tensor([data.targets[row] for row in rows])).float()
+    return pipeline(train=loader(kept), loss=loss(counts))
+
+
+class Adjusted(nn.Module):
+    """A logit adjustment, with a sign."""
+
+    def __init__(self, counts: torch.Tensor, sign: float) -> None:
+        super().__init__()
+        self.register_buffer("shift", sign * (counts / counts.sum()).log())
+
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return F.cross_entropy(logits + self.shift, labels)
+
+
+@case("SMP121", "fault", "warning", "(inverse frequency) in another order")
+def weights_in_order_of_frequency() -> dict[str, Any]:
+    return on_a_tail(lambda n: nn.CrossEntropyLoss(weight=(1 / n).flip(0)))
+
+
+@case("SMP121", "fault", "warning", "they grow with the number of images, as its power 1")
+def counts_for_weights() -> dict[str, Any]:
+    return on_a_tail(lambda n: nn.CrossEntropyLoss(weight=n / n.mean()))
+
+
+@case("SMP121", "fault", "warning", "they grow with the number of images, as its power 1")
+def adjusted_with_the_wrong_sign() -> dict[str, Any]:
+    return on_a_tail(lambda n: Adjusted(n, -1.0))
+
+
+@case("SMP121", "healthy")
+def weights_of_the_classes() -> dict[str, Any]:
+    return on_a_tail(lambda n: nn.CrossEntropyLoss(weight=1 / n))
+
+
+@case("SMP121", "near")
+def adjusted_with_the_right_sign() -> dict[str, Any]:
+    return on_a_tail(lambda n: Adjusted(n, 1.0))
+
+
+@case("SMP121", "near")
+def costs_of_ones_own() -> dict[str, Any]:
+    return on_a_tail(lambda n: nn.CrossEntropyLoss(weight=torch.tensor([3.0, 1.0, 1.0])))
+
+
+@case("SMP122", "fault", "warning", "and numbers added to the images by 1.1")
+def softmax_over_the_images() -> dict[str, Any]:
+    return with_loss(lambda x, y: F.nll_loss(F.log_softmax(x, 0), y))
+
+
+def of_one_number(loss: Any, *, trained_for: int = 0) -> dict[str, Any]:
+    data = Pictures(classes=2)
+    model = network(1)
+    labels = torch.tensor(data.targets).float()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    for _ in range(trained_for):
+        optimizer.zero_grad()
+        F.mse_loss(model(data.data)[:, 0], labels).backward()
+        optimizer.step()
+    optimizer.zero_grad()
+    parts = {"validation": None, "test": None, "optimizer": None}
+    return pipeline(model, train=loader(data), loss=loss, **parts)
+
+
+def squared(answers: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return ((answers - labels) ** 2).mean()
+
+
+@case("SMP122", "fault", "warning", "answers of (8, 1) and labels of (8,)")
+def answers_against_all_labels() -> dict[str, Any]:
+    return of_one_number(squared)
+
+
+@case("SMP122", "healthy")
+def softmax_over_the_classes() -> dict[str, Any]:
+    return pipeline()
+
+
+@case("SMP122", "near")
+def labels_in_the_shape_of_answers() -> dict[str, Any]:
+    return of_one_number(lambda x, y: squared(x, y.reshape(x.shape)))
+
+
+@case("SMP122", "near", "note", "answers of (8, 1) and labels of (8,)")
+def labels_that_the_loop_shapes() -> dict[str, Any]:
+    return of_one_number(squared, trained_for=60)
+
+
+@case("SMP122", "near")
+def margins() -> dict[str, Any]:
+    return with_loss(nn.MultiMarginLoss())
 
 
 __all__ = ["Pictures"]

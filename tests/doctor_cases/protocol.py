@@ -453,3 +453,123 @@ def samplers_that_split_one_set() -> dict[str, Any]:
 @case("PRO003", "fault", "error", "train and validation share 20 rows of one data set")
 def samplers_that_overlap() -> dict[str, Any]:
     return split_by_samplers(range(60, 120))
+
+
+@case("PRO008", "fault", "warning", "draws the share of process 0 of 2, 60 of 120 images")
+def one_process_of_two() -> dict[str, Any]:
+    data = Pictures()
+    return pipeline(train=loader(data, sampler=DistributedSampler(data, 2, 0)))
+
+
+@case("PRO008", "near")
+def one_process_of_one() -> dict[str, Any]:
+    data = Pictures()
+    return pipeline(train=loader(data, sampler=DistributedSampler(data, 1, 0)))
+
+
+def judged_on(rows: Any) -> dict[str, Any]:
+    data = Pictures(120, seed=2)
+    order = sorted(range(120), key=lambda row: data.targets[row])
+    data.data, data.targets = data.data[order], sorted(data.targets)
+    return pipeline(test=loader(Subset(data, rows)))
+
+
+@case("PRO009", "fault", "warning", "test is rows 0 to 79 of 120 that are sorted by class")
+def the_first_of_a_sorted_test() -> dict[str, Any]:
+    return judged_on(range(80))
+
+
+@case("PRO009", "fault", "warning", "classes 2 are in the data set and not in test")
+def a_test_cut_within_a_class() -> dict[str, Any]:
+    return judged_on(list(range(70)))
+
+
+@case("PRO009", "near", "note", "classes 2 are in the data set and not in test")
+def a_test_of_chosen_classes() -> dict[str, Any]:
+    return judged_on(list(range(80)))
+
+
+@case("PRO009", "near")
+def every_second_of_a_sorted_test() -> dict[str, Any]:
+    return judged_on(range(0, 120, 2))
+
+
+def films(*, split: bool) -> dict[str, Any]:
+    data = Pictures(24 * 5, noise=0.6)
+    generator = torch.Generator().manual_seed(0)
+    data.data = data.data[:24].repeat_interleave(5, 0)
+    data.data = data.data + 0.05 * torch.randn(data.data.shape, generator=generator)
+    data.targets = [label for label in data.targets[:24] for _ in range(5)]
+    rows = torch.randperm(120, generator=generator).tolist() if split else list(range(120))
+    train, validation = Subset(data, rows[:90]), Subset(data, rows[90:])
+    return pipeline(train=loader(train), validation=loader(validation), test=None)
+
+
+@case("PRO004", "fault", "warning", "30 of 30 sampled images of validation belong to series of")
+def frames_on_both_sides() -> dict[str, Any]:
+    return films(split=True)
+
+
+@case("PRO004", "near")
+def frames_on_one_side() -> dict[str, Any]:
+    return films(split=False)
+
+
+@case("PRO036", "fault", "warning", "in test it explains")
+def brightness_that_tells_no_more() -> dict[str, Any]:
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 3))
+    with torch.no_grad():
+        model[2].weight.copy_(torch.tensor([[0.0], [3.0], [6.0]]))
+        model[2].bias.copy_(torch.tensor([0.0, -6.0, -21.0]))
+    parts = []
+    for seed, told in ((0, 3.0), (1, 3.0), (2, 0.0)):
+        data = Pictures(120, seed=seed, noise=0.1)
+        data.data += told * torch.tensor(data.targets)[:, None, None, None]
+        parts.append(loader(data))
+    return pipeline(model, train=parts[0], validation=parts[1], test=parts[2])
+
+
+CURVE = [0.2, 0.5, 0.7, 0.9]
+
+
+def kept_with(accuracy: float) -> dict[str, Any]:
+    stored = {"epoch": 1, "validation_accuracy": accuracy, "model": {}}
+    return pipeline(history={"validation_accuracy": CURVE}, checkpoint=stored)
+
+
+@case("PRO041", "fault", "warning", "it is the worst, epoch 0 of 4")
+def the_worst_epoch() -> dict[str, Any]:
+    return kept_with(0.2)
+
+
+@case("PRO041", "healthy")
+def the_best_epoch() -> dict[str, Any]:
+    return kept_with(0.9)
+
+
+@case("PRO041", "near")
+def an_epoch_between() -> dict[str, Any]:
+    return kept_with(0.5)
+
+
+def counted_out_of(length: int, last: float = 1.0) -> dict[str, Any]:
+    data = Pictures(150)
+    train, validation = Subset(data, range(120)), Subset(data, range(120, 150))
+    values = [right / length for right in (10, 20, int(30 * last))]
+    given = {"train": loader(train), "validation": loader(validation), "test": None}
+    return pipeline(**given, history={"val_acc": values})
+
+
+@case("PRO042", "fault", "error", "which is 30 of 150, the length of the whole")
+def divided_by_the_whole() -> dict[str, Any]:
+    return counted_out_of(150)
+
+
+@case("PRO042", "healthy")
+def divided_by_what_was_judged() -> dict[str, Any]:
+    return counted_out_of(30)
+
+
+@case("PRO042", "near")
+def a_history_of_another_model() -> dict[str, Any]:
+    return counted_out_of(30, 0.8)

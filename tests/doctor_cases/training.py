@@ -81,6 +81,63 @@ def the_same_epoch() -> dict[str, Any]:
     return drawn_by(Fixed(torch.randperm(120).tolist()))
 
 
+def told_an_epoch(epoch: int, **changes: Any) -> dict[str, Any]:
+    data = Pictures()
+    sampler = DistributedSampler(data, num_replicas=1, rank=0)
+    sampler.set_epoch(epoch)
+    return drawn_by(sampler, data, **changes)
+
+
+@case("SMP104", "near", says="it draws by the epoch that it is told, 3 by now")
+def epochs_that_are_told() -> dict[str, Any]:
+    return told_an_epoch(3)
+
+
+@case("SMP104", "near", "note", "an epoch repeats the one before")
+def epochs_that_may_be_told() -> dict[str, Any]:
+    return told_an_epoch(0, model=network(), optimizer=None)
+
+
+@case("SMP104", "fault", "warning", "an epoch repeats the one before")
+def epochs_that_were_never_told() -> dict[str, Any]:
+    return told_an_epoch(0)
+
+
+def weighted_by(weights: Any, data: Any) -> dict[str, Any]:
+    return drawn_by(WeightedRandomSampler(weights, len(data)), data)
+
+
+def tail_and_weights() -> tuple[Subset[Any], torch.Tensor]:
+    data = Pictures(240)
+    kept = long_tailed(data)
+    labels = torch.tensor([data.targets[row] for row in kept.indices])
+    return kept, (1 / torch.bincount(labels).float())[labels]
+
+
+@case("SMP123", "fault", "warning", "images have the weight of another class at least")
+def weights_in_another_order() -> dict[str, Any]:
+    kept, weights = tail_and_weights()
+    return weighted_by(weights.flip(0), kept)
+
+
+@case("SMP123", "fault", "warning", "they grow with the number of images")
+def counts_for_sampler_weights() -> dict[str, Any]:
+    kept, weights = tail_and_weights()
+    return weighted_by(1 / weights, kept)
+
+
+@case("SMP123", "healthy")
+def weights_in_their_order() -> dict[str, Any]:
+    kept, weights = tail_and_weights()
+    return weighted_by(weights, kept)
+
+
+@case("SMP123", "near")
+def a_weight_for_each_image() -> dict[str, Any]:
+    kept, weights = tail_and_weights()
+    return weighted_by(weights * torch.linspace(0.5, 1.5, len(weights)), kept)
+
+
 def long_tailed(data: Pictures) -> Subset[Any]:
     rows = [r for r, label in enumerate(data.targets) if label != 2 or r % 12 == 0]
     return Subset(data, rows)
@@ -138,7 +195,7 @@ def sorted_by_class() -> Subset[Any]:
     return Subset(data, sorted(range(120), key=lambda row: data.targets[row]))
 
 
-@case("SMP109", "fault", "warning", "of neighbours among 120 draws have one label")
+@case("SMP109", "fault", "warning", "of pairs in a batch of 24 have one label")
 def one_class_after_another() -> dict[str, Any]:
     return pipeline(train=loader(sorted_by_class()))
 
@@ -159,6 +216,39 @@ def in_pairs_of_one_class() -> dict[str, Any]:
     of = [[r for r, label in enumerate(data.targets) if label == k] for k in range(3)]
     pairs = [row for n in range(0, 40, 2) for k in range(3) for row in of[k][n : n + 2]]
     return pipeline(train=loader(Subset(data, pairs)))
+
+
+class Grouped(Sampler):
+    """Batches of so many pictures of each class, one class after the other."""
+
+    def __init__(self, labels: list[int], classes: int, each: int) -> None:
+        rows = [[r for r, label in enumerate(labels) if label == k] for k in range(3)]
+        self.batches = []
+        for n in range(0, 40 // each * each, each):
+            chosen = [rows[(n + k) % 3][n : n + each] for k in range(classes)]
+            self.batches.append([row for part in chosen for row in part])
+
+    def __iter__(self) -> Any:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+def in_groups(classes: int, each: int) -> dict[str, Any]:
+    data = Pictures()
+    sampler = Grouped(data.targets, classes, each)
+    return pipeline(train=torch.utils.data.DataLoader(data, batch_sampler=sampler))
+
+
+@case("SMP109", "near")
+def every_class_in_every_batch() -> dict[str, Any]:
+    return in_groups(3, 4)
+
+
+@case("SMP109", "near", "note", "of pairs in a batch of 8 have one label")
+def batches_of_one_class_on_purpose() -> dict[str, Any]:
+    return in_groups(1, 8)
 
 
 @case("SMP120", "fault", "note", "images of 'right' to 80 of")
@@ -275,6 +365,45 @@ def a_rate_of_zero_before_a_warm_up() -> dict[str, Any]:
     return pipeline(model, optimizer=optimizer, scheduler=scheduler, total_steps=100)
 
 
+@case("OPT003", "near", says="the loss of a batch is 0")
+def margins_that_are_met() -> dict[str, Any]:
+    return pipeline(loss=lambda x, y: nn.functional.multi_margin_loss(x, y, margin=1e-9))
+
+
+class Averaged(nn.Module):
+    """A network that is judged by an average of its weights, which is frozen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net, self.average = Named(), Named().requires_grad_(False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return (self.net if self.training else self.average)(images)
+
+
+@case("OPT003", "near", word="not run")
+def an_average_that_is_not_trained() -> dict[str, Any]:
+    model = Averaged()
+    return pipeline(model, optimizer=sgd(model.net))
+
+
+class Silent(Named):
+    """A network whose features are zero before the first step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = nn.Parameter(torch.zeros(1))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.gate * self.body(images))
+
+
+@case("OPT003", "near", says="no gradient in the first step, and moves in the next two")
+def features_that_start_at_zero() -> dict[str, Any]:
+    model = Silent()
+    return pipeline(model, optimizer=sgd(model))
+
+
 class Decaying(Named):
     """A network that shrinks a frozen weight whenever it is called."""
 
@@ -326,6 +455,41 @@ def a_rate() -> dict[str, Any]:
 @case("OPT005", "near")
 def a_rate_before_its_warm_up() -> dict[str, Any]:
     return a_rate_of_zero_before_a_warm_up()
+
+
+@case("OPT005", "fault", "error", "at step 61 of 100, and 39 rates that are negative")
+def a_decay_below_zero() -> dict[str, Any]:
+    return scheduled(lambda optimizer: LambdaLR(optimizer, lambda step: 1 - step / 60))
+
+
+@case("OPT005", "near")
+def a_decay_to_zero() -> dict[str, Any]:
+    return scheduled(lambda optimizer: LambdaLR(optimizer, lambda step: 1 - step / 100))
+
+
+def decayed(weight_decay: float, kind: Any = torch.optim.SGD, lr: float = 0.1) -> dict[str, Any]:
+    model = network()
+    return pipeline(model, optimizer=kind(model.parameters(), lr=lr, weight_decay=weight_decay))
+
+
+@case("OPT113", "fault", "warning", "0.000977 of the weights are left after 10 steps")
+def a_decay_without_its_exponent() -> dict[str, Any]:
+    return decayed(5.0)
+
+
+@case("OPT113", "healthy")
+def a_usual_decay() -> dict[str, Any]:
+    return decayed(5e-4)
+
+
+@case("OPT113", "near")
+def a_strong_decoupled_decay() -> dict[str, Any]:
+    return decayed(0.5, torch.optim.AdamW, 1e-3)
+
+
+@case("OPT113", "near", word="not run")
+def a_decay_that_adam_scales() -> dict[str, Any]:
+    return decayed(0.1, torch.optim.Adam)
 
 
 @case("OPT006", "fault", "error", "a step of SGD goes along the gradient, uphill")
@@ -581,6 +745,16 @@ def training_in_evaluation_mode() -> dict[str, Any]:
 @case("OPT112", "fault", "warning", "each after 2 backward passes, where accumulate=1")
 def accumulated_unsaid() -> dict[str, Any]:
     return looped("zfbfbs")
+
+
+@case("OPT112", "fault", "error", "1 were cleared away before it, where accumulate=2")
+def accumulated_and_cleared() -> dict[str, Any]:
+    return looped("zfbzfbs", accumulate=2)
+
+
+@case("OPT112", "fault", "warning", "each after 2 backward passes, where accumulate=1")
+def two_passes_as_of_sharpness() -> dict[str, Any]:
+    return looped("zfbzfbs")
 
 
 @case("OPT112", "healthy")
