@@ -90,7 +90,7 @@ def scores_and_targets_swapped(folder: Path) -> Made:
     return pipeline(model, loader, held_out(3), loss=swapped)
 
 
-@patient("broken", "sampling and loss")
+@patient("broken", "sampling and loss", expects=("SMP121",))
 def class_weights_in_order_of_frequency(folder: Path) -> Made:
     """The weights against a long tail were read off Counter.most_common().
 
@@ -123,7 +123,7 @@ def squared_error(scores: Tensor, labels: Tensor) -> Tensor:
     return ((torch.sigmoid(scores) - labels.float()) ** 2).mean()
 
 
-@patient("broken", "sampling and loss", source="pitfalls A2.9")
+@patient("broken", "sampling and loss", source="pitfalls A2.9", expects=("SMP122",))
 def targets_broadcast_to_a_square(folder: Path) -> Made:
     """One score of shape (N, 1) is compared with labels of shape (N,).
 
@@ -140,7 +140,12 @@ def over_the_batch(scores: Tensor, labels: Tensor) -> Tensor:
     return functional.nll_loss(functional.log_softmax(scores, dim=0), labels)
 
 
-@patient("broken", "sampling and loss", source="Humbatova 2020, wrong loss calculation")
+@patient(
+    "broken",
+    "sampling and loss",
+    source="Humbatova 2020, wrong loss calculation",
+    expects=("SMP122",),
+)
 def softmax_over_the_batch(folder: Path) -> Made:
     """The loss takes its softmax along dimension 0.
 
@@ -196,7 +201,7 @@ class TakesThePriorAway(nn.Module):
         return functional.cross_entropy(scores - self.prior.log(), labels)
 
 
-@patient("broken", "sampling and loss", source="pitfalls C1")
+@patient("broken", "sampling and loss", source="pitfalls C1", expects=("SMP121",))
 def prior_taken_away_in_training(folder: Path) -> Made:
     """The loss adjusts the scores by the log of the prior, with the wrong sign.
 

@@ -90,7 +90,7 @@ def rate_and_epsilon_exchanged(folder: Path) -> Made:
     return pipeline(model, loader, held_out_patterns(8), optimizer=optimizer)
 
 
-@patient("broken", "optimiser and schedule", expects=("SMP116",), source="DeepCrime RAW")
+@patient("broken", "optimiser and schedule", expects=("SMP116", "OPT113"), source="DeepCrime RAW")
 def weight_decay_without_its_exponent(folder: Path) -> Made:
     """The weight decay should have been 5e-4 and is 5.
 

@@ -73,7 +73,7 @@ def validation_is_drawn_by_the_training_sampler(folder: Path) -> Made:
     return pipeline(model, made.pop("train"), made)
 
 
-@patient("broken", "protocol")
+@patient("broken", "protocol", expects=("PRO041",))
 def worst_epoch_is_kept_as_the_best(folder: Path) -> Made:
     """The best epoch was chosen with min, as for a loss, but by validation accuracy.
 
@@ -95,7 +95,7 @@ def worst_epoch_is_kept_as_the_best(folder: Path) -> Made:
     return pipeline(model, loader, held, history=history, checkpoint=folder / "best.pt")
 
 
-@patient("broken", "protocol", source="udacity/deep-learning-v2-pytorch#129")
+@patient("broken", "protocol", source="udacity/deep-learning-v2-pytorch#129", expects=("PRO042",))
 def accuracy_divided_by_the_wrong_length(folder: Path) -> Made:
     """Right answers on the validation part are divided by the length of the whole set.
 

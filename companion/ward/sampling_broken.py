@@ -44,7 +44,9 @@ def sampler_weights_are_one_per_class(folder: Path) -> Made:
     return pipeline(model, loader, held_out(5))
 
 
-@patient("broken", "sampling and loss", source="ufoym/imbalanced-dataset-sampler")
+@patient(
+    "broken", "sampling and loss", source="ufoym/imbalanced-dataset-sampler", expects=("SMP123",)
+)
 def sampler_weights_in_the_order_of_the_parent(folder: Path) -> Made:
     """The training part is a random subset in mixed order.
 
