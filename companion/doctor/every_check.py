@@ -27,6 +27,7 @@ MODULES = (
     "split_checks",
     "naming_checks",
     "learning_checks",
+    "rate_checks",
     "mode_checks",
     "score_checks",
     "comparing",
