@@ -28,6 +28,7 @@ MODULES = (
     "naming_checks",
     "learning_checks",
     "rate_checks",
+    "statistics_checks",
     "mode_checks",
     "score_checks",
     "comparing",
