@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.utils.data import ConcatDataset
@@ -13,6 +15,7 @@ from companion.doctor.registry import check
 from companion.doctor.words import NotRunError, Result, Seen, error, note, warning
 from companion.inputs import brief
 
+FEWEST = 10  # images
 UNSTORED = "the training data do not store their labels, so the sample may miss some"
 
 
@@ -61,8 +64,8 @@ def never_trained(pipeline: Pipeline) -> Result:
     Remedy: Report seen and unseen classes apart: evaluate(model, test, seen=train_classes). Train
     on the missing classes, or reject what is unknown.
     False alarms: Open-set evaluation is this by design, so it is a warning only where the model
-    has an output for the class, in training for which it gets no image; else a note. A model that
-    was pretrained on the class may well know it.
+    has an output for the class, in training for which it gets no image; else a note. Names that
+    mean one class are a note too, where the model answers them as rightly as the others.
 
     In code:
         set(test_data.classes) - set(train_data.classes)
@@ -95,9 +98,31 @@ def never_trained(pipeline: Pipeline) -> Result:
             f"training image ({brief([name_of(i, names) for i in unseen], 4, quote=False)}): "
             f"accuracy there is at most {ceiling:.3f}"
         )
-        inside = width is not None and all(index < width for index in unseen)
+        inside = width is not None and all(0 <= index < width for index in unseen)
+        renumbered = by_name and {*unseen} <= {*trained.tolist()}
+        if inside and renumbered and answered_alike(pipeline, part, unseen):
+            told += "; the model answers them as rightly as others, so that the names may mean one"
+            inside = False
         found.append(warning(told) if inside else note(told))
     return found or "; ".join(said)
+
+
+def answered_alike(pipeline: Pipeline, part: str, unseen: list[int]) -> bool:
+    """Return whether a model is as right on some labels as on a part's others, within luck.
+
+    The luck is Hoeffding's, 1 in 1,000 for each of the two shares.
+    """
+    try:
+        logits, labels = pipeline.judged(part)
+    except NotRunError:
+        return False
+    right = (logits.argmax(1) == labels).float()
+    here = torch.isin(labels, torch.tensor(unseen))
+    if int(here.sum()) < FEWEST or int((~here).sum()) < FEWEST:
+        return False
+    among, others = right[here], right[~here]
+    luck = sum(math.sqrt(math.log(1000) / (2 * len(each))) for each in (among, others))
+    return float(among.mean()) > 0.5 and float(among.mean()) > float(others.mean()) - luck
 
 
 def _width(pipeline: Pipeline) -> int | None:

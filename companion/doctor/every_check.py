@@ -30,6 +30,8 @@ MODULES = (
     "split_checks",
     "naming_checks",
     "learning_checks",
+    "rate_checks",
+    "statistics_checks",
     "mode_checks",
     "score_checks",
     "batch_loss_checks",

@@ -21,7 +21,7 @@ OF_CHECKPOINTS = ("MOD019", "LBL003", "LBL004", "LBL006", "LBL007")
 
 
 def examine_folders(
-    folders: Iterable[str | Path] | Mapping[str, str | Path],
+    folders: str | Path | Iterable[str | Path] | Mapping[str, str | Path],
     *,
     select: Iterable[str] | None = None,
     ignore: Iterable[str] | None = None,
@@ -60,7 +60,7 @@ test
 def examine_checkpoint(
     path: str | Path,
     *,
-    folders: Iterable[str | Path] | Mapping[str, str | Path] | None = None,
+    folders: str | Path | Iterable[str | Path] | Mapping[str, str | Path] | None = None,
     progress: bool | None = None,
 ) -> Examination:
     """Return whether a checkpoint's head and names fit the classes of some folders.

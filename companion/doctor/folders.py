@@ -113,7 +113,9 @@ def _header(name: str) -> Header | None:
         return None
 
 
-def parts_of(paths: Iterable[str | Path] | Mapping[str, str | Path]) -> dict[str, Path]:
+def parts_of(
+    paths: str | Path | Iterable[str | Path] | Mapping[str, str | Path],
+) -> dict[str, Path]:
     """Return which part each folder is: by its name where all tell, else by its place.
 
     One folder that holds `train`, `validation`, `test` stands for these. Raises `ValueError` for
@@ -124,7 +126,7 @@ def parts_of(paths: Iterable[str | Path] | Mapping[str, str | Path]) -> dict[str
     """
     if isinstance(paths, Mapping):
         return {part: Path(path) for part, path in paths.items()}
-    listed = [Path(path) for path in paths]
+    listed = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     if len(listed) == 1 and listed[0].is_dir():
         inside = {_part(each): each for each in sorted(listed[0].iterdir()) if each.is_dir()}
         if None not in inside and "train" in inside:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from torch import Tensor
+
 from companion.doctor.pipeline import Pipeline
 from companion.doctor.registry import check
 from companion.doctor.words import Result, Seen, error, note, warning
@@ -67,7 +71,8 @@ def labels_outside(pipeline: Pipeline) -> Result:
     loss, −1 reads the last class, and every image of such a label counts as wrong.
     Remedy: Encode labels by one map, LabelMap(classes).encode(names), and build the head with
     len(classes) outputs. Labels that count from one: target_transform=lambda label: label - 1.
-    False alarms: Negative labels of a test set are a warning, as some stand for unknown classes.
+    False alarms: Negative labels of a test set are a warning, and a note where one of them stands
+    beside labels up to the last output, as it does for unknown classes.
     Its labels beyond the head are of classes that the head cannot name, which LBL010 counts.
 
     In code:
@@ -87,8 +92,7 @@ def labels_outside(pipeline: Pipeline) -> Result:
         said.append(f"{part}: {len(labels):,} {scope}labels")
         if wrong:
             wrapped = " (255 is what an unsigned 0 − 1 becomes)" if 255 in wrong else ""
-            # −1 stands for unknown classes in many a test set, and for a slip in others.
-            seen = error if part != "test" else warning
+            seen = error if part != "test" else _below_zero(kept, width)
             found.append(
                 seen(
                     f"{int(outside.sum()):,} of {len(labels):,} {scope}labels of {part} lie "
@@ -96,6 +100,16 @@ def labels_outside(pipeline: Pipeline) -> Result:
                 )
             )
     return found or f"within {width} outputs; {', '.join(said)}"
+
+
+def _below_zero(labels: Tensor, width: int) -> Callable[[str], Seen]:
+    """Return how bad negative labels of a test set are.
+
+    −1 stands for unknown classes in many a test set, and for a slip in others: labels that were
+    lowered by one leave the last output without a label.
+    """
+    shifted = int(labels.max()) < width - 1
+    return warning if shifted or len(labels[labels < 0].unique()) > 1 else note
 
 
 @check("LBL011", chapter="ignored-labels", needs=["train"], explains=["MOD009"])

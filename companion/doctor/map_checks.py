@@ -126,12 +126,14 @@ def names_share_an_index(pipeline: Pipeline) -> Result:
     Fault: Labels are folded into the head's range, by `labels % n` or by a map that gives two
     names one index.
     Evidence: Each map, name by name; and whether the indices are just the classes' numbers
-    modulo the number of indices.
+    modulo the number of indices, or there are as many places as names and some are left empty.
     Consequence: The network is asked to call two classes one thing; by a modulo these are classes
     that have nothing in common, and the score means nothing.
     Remedy: Give each class an output: LabelMap(classes). Classes that are meant to be one share a
     name, say which in the map.
-    False alarms: Superclasses by design are a note. Only a plain modulo is a warning.
+    False alarms: Superclasses by design are a note. Only a plain modulo is a warning, and a map
+    with an empty place for each name that shares one; a class that was merged on purpose and
+    whose place was kept looks the same.
 
     In code:
         torch.tensor([0, 3, 10, 13, 20]) % 5  # 0, 3, 0, 3, 0: five classes become two
@@ -144,11 +146,20 @@ def names_share_an_index(pipeline: Pipeline) -> Result:
             continue
         count = max(held) + 1
         folded = all(index == place % count for place, index in enumerate(held))
+        unused = sorted({*range(count)} - {*held})
+        slipped = count == len(held) and min(held) >= 0
         shared = [[n for n, own in names.items() if own == index] for index in sorted({*held})]
         example = next(group for group in shared if len(group) > 1)
         told = f"{len(held)} classes of {part} share {len({*held})} indices: {brief(example, 3)}"
         if folded:
             found.append(warning(f"{told} are one, as by a modulo of {count}"))
+        elif slipped:
+            found.append(
+                warning(
+                    f"{told} are one, and of {count} places {brief(unused, 3)} is left empty, as "
+                    "by a slip of the pen"
+                )
+            )
         else:
             found.append(note(f"{told} are one, as superclasses are"))
     return found or f"each class of {', '.join(maps)} has an index of its own"

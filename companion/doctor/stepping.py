@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -199,12 +200,18 @@ def _one_step(pipeline: Pipeline) -> Step:
 
 
 def losses_of_training(
-    pipeline: Pipeline, *, steps: int, rate: float | None, plain: bool = False
+    pipeline: Pipeline,
+    *,
+    steps: int,
+    rate: float | None,
+    plain: bool = False,
+    enough: float = -math.inf,
 ) -> list[float]:
     """Return the losses of some steps on one batch, on a copy.
 
     With a `rate` Adam trains everything that may change; without it the given optimiser does.
-    With `plain` the copy is in evaluation mode, without dropout and batch statistics.
+    With `plain` the copy is in evaluation mode, without dropout and batch statistics. It ends
+    where three losses in a row are not above `enough`.
     """
     module = pipeline.module
     made = copied(module)
@@ -228,7 +235,8 @@ def losses_of_training(
                 parameter.grad = None
             value = loss_of(pipeline, called(made, inputs), targets)
             losses.append(float(value.detach()))
-            if not torch.isfinite(value) or not value.requires_grad:
+            learnt = len(losses) > 2 and max(losses[-3:]) <= enough
+            if not torch.isfinite(value) or not value.requires_grad or learnt:
                 break
             value.backward()
             stepper.step()

@@ -25,7 +25,7 @@ def twins(pipeline: Pipeline) -> Result:
     Fault: A layer was initialised with one number, zeros or ones, so that its units compute the
     same and get the same gradient.
     Evidence: Rows of weights that are equal and whose gradients, on a batch, are equal and not
-    zero.
+    zero; or a layer all of whose rows are equal and not zero, and which gets no gradient any more.
     Consequence: The layer has the power of a single unit, however long it trains.
     Remedy: Draw the weights anew: layer.reset_parameters().
     False alarms: Zeros whose gradients differ or are zero, as in residual branches and new heads,
@@ -46,6 +46,11 @@ def twins(pipeline: Pipeline) -> Result:
             continue
         layers += 1
         both = torch.cat([weights, slopes], 1)[(slopes != 0).any(1)]
+        dead = not len(both) and getattr(layer, "groups", 1) == 1 and bool((weights != 0).any())
+        if dead and len(torch.unique(weights, dim=0)) == 1:
+            found.append(
+                error(f"all {len(weights)} units of {name or 'the model'} are equal, and dead")
+            )
         if not len(both):
             continue
         distinct = len(torch.unique(both, dim=0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -70,6 +71,17 @@ def _width_of(module: nn.Module) -> int | None:
 
 def idle_parameters(pipeline: Pipeline) -> list[str]:
     """Return the names of parameters without a gradient from anything that the model returns."""
+    idle: list[set[str]] = []
+    for training in (True, False):
+        with suppress(NotRunError):
+            idle.append(idle_in(pipeline, training=training))
+    if not idle:
+        raise NotRunError("nothing that the model returns has a gradient")
+    return [n for n, _ in pipeline.module.named_parameters() if all(n in each for each in idle)]
+
+
+def idle_in(pipeline: Pipeline, *, training: bool) -> set[str]:
+    """Return the names of parameters without a gradient in one of the two modes."""
     _ = pipeline.task  # that the model runs
     made = copied(pipeline.module)
     for parameter in made.parameters():
@@ -77,19 +89,15 @@ def idle_parameters(pipeline: Pipeline) -> list[str]:
     count = min(BATCH, 4)
     device = device_of(made)
     inputs = moved(cut(pipeline.read("train").inputs[0], count), device, dtype_of(made))
-    ran = 0
     with own_randomness(pipeline.seed, device):
-        for training in (True, False):
-            try:
-                total = _total(called(made.train(training), inputs))
-            except (RuntimeError, ValueError, TypeError):  # a batch too small for BatchNorm, say
-                continue
-            if total is not None and total.requires_grad:
-                total.backward()
-                ran += 1
-    if not ran:
+        try:
+            total = _total(called(made.train(training), inputs))
+        except (RuntimeError, ValueError, TypeError) as error:  # a batch too small for BatchNorm
+            raise NotRunError(f"the model does not run on a few images ({error})") from error
+    if total is None or not total.requires_grad:
         raise NotRunError("nothing that the model returns has a gradient")
-    return [name for name, p in made.named_parameters() if p.requires_grad and p.grad is None]
+    total.backward()
+    return {name for name, p in made.named_parameters() if p.requires_grad and p.grad is None}
 
 
 def _total(answer: Any) -> Tensor | None:

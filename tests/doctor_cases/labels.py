@@ -54,6 +54,13 @@ def labels_wrapped() -> dict[str, Any]:
     return pipeline(train=relabelled(lambda labels: labels.to(torch.uint8) - 1))
 
 
+@case("LBL002", "near", "note", "of test lie outside the 2 outputs 0 … 1: -1")
+def unknown_beside_every_class() -> dict[str, Any]:
+    held = {"train": relabelled(lambda x: x % 2), "validation": None}
+    test = relabelled(lambda x: torch.where(x == 2, -1, x), seed=2)
+    return pipeline(network(2), test=test, **held)
+
+
 @case("LBL002", "fault", "warning", "of test lie outside the 3 outputs 0 … 2: -1")
 def labels_below_zero() -> dict[str, Any]:
     return pipeline(test=relabelled(lambda labels: labels - 1))
@@ -131,6 +138,11 @@ def superclasses() -> dict[str, Any]:
     return pipeline(label_maps={"train": names})
 
 
+@case("LBL005", "fault", "warning", "of 3 places 1 is left empty")
+def a_number_typed_twice() -> dict[str, Any]:
+    return pipeline(label_maps={"train": {"left": 0, "middle": 0, "right": 2}})
+
+
 @case("LBL005", "healthy")
 def an_index_for_each() -> dict[str, Any]:
     return pipeline()
@@ -192,6 +204,12 @@ def targets_that_agree() -> dict[str, Any]:
     return pipeline()
 
 
+@case("LBL008", "near", "note")
+def a_held_out_part_translated_by_a_rule() -> dict[str, Any]:
+    unknown = Pictures(seed=2, target_transform=lambda label: label if label < 2 else -1)
+    return pipeline(test=loader(unknown))
+
+
 @case("LBL008", "near")
 def a_transform_that_changes_nothing() -> dict[str, Any]:
     return pipeline(train=loader(Pictures(target_transform=int)))
@@ -237,6 +255,18 @@ def an_open_set() -> dict[str, Any]:
 @case("LBL010", "healthy")
 def all_classes_trained() -> dict[str, Any]:
     return pipeline()
+
+
+@case("LBL010", "near", "note", "names may mean one")
+def other_names_for_the_same() -> dict[str, Any]:
+    own = {"left": 0, "middle": 1, "right": 2}
+    theirs = {"links": 0, "middle": 1, "right": 2}
+    return pipeline(label_maps={"train": own, "test": theirs})
+
+
+@case("LBL010", "near", "note", "1 classes without a training image")
+def unknown_classes_below_zero() -> dict[str, Any]:
+    return pipeline(test=relabelled(lambda x: torch.where(x == 2, -1, x), seed=2))
 
 
 @case("LBL010", "near")

@@ -239,6 +239,31 @@ def one_batch_is_known() -> dict[str, Any]:
     return pipeline()
 
 
+@case("SMP116", "near", says="already")
+def a_loss_at_its_floor() -> dict[str, Any]:
+    model, loss, data = trained(), nn.CrossEntropyLoss(label_smoothing=0.3), Pictures()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    for _ in range(100):
+        optimizer.zero_grad()
+        loss(model(data.data), torch.tensor(data.targets)).backward()
+        optimizer.step()
+    return pipeline(model, loss=loss)
+
+
+@case("SMP116", "fault", "warning", "for all images to 0.215: the loss is the cause")
+def a_loss_that_compares_all_with_all() -> dict[str, Any]:
+    def squares(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return (logits[:, :1].sigmoid() - (labels > 0).float()).pow(2).mean()
+
+    return pipeline(network(), loss=squares, train=loader())
+
+
+@case("SMP116", "fault", "warning", "the optimiser is the cause")
+def decay_without_its_exponent() -> dict[str, Any]:
+    model = network()
+    return pipeline(model, optimizer=torch.optim.SGD(model.parameters(), 0.1, weight_decay=5.0))
+
+
 @case("SMP116", "near")
 def learning_with_dropout() -> dict[str, Any]:
     model = nn.Sequential(*network()[:4], nn.Dropout(0.7), nn.Linear(216, 3))

@@ -311,6 +311,14 @@ def weights_of_one_number() -> dict[str, Any]:
     return with_model(model)
 
 
+@case("MOD010", "fault", "error", "units of 1 are equal, and dead")
+def twins_that_died() -> dict[str, Any]:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(36, 8), nn.ReLU(), nn.Linear(8, 3))
+    nn.init.constant_(model[1].weight, 0.1)
+    nn.init.constant_(model[1].bias, -100.0)
+    return with_model(model)
+
+
 @case("MOD010", "healthy")
 def weights_drawn() -> dict[str, Any]:
     return pipeline()

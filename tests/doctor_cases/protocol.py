@@ -346,6 +346,22 @@ def statistics_of_others() -> dict[str, Any]:
     return pipeline(statistics_moved(trained()))
 
 
+class Averaged(nn.Module):
+    """A network that is judged by other weights than it trains."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net, self.average = trained(), statistics_moved(trained())
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.net(images) if self.training else self.average(images).flip(1)
+
+
+@case("PRO033", "near", "note", "in evaluation it answers by other weights")
+def judged_by_other_weights() -> dict[str, Any]:
+    return pipeline(Averaged())
+
+
 @case("PRO033", "healthy")
 def statistics_of_its_own() -> dict[str, Any]:
     return pipeline()
