@@ -8,6 +8,18 @@ from companion.ward.patients import Patient, registered
 
 # The modules that register patients, in the order of the book.
 ROOMS: tuple[str, ...] = (
+    "labels_numbers",
+    "labels_sources",
+    "folders_broken",
+    "model_heads",
+    "model_freezing",
+    "model_layers",
+    "model_loading",
+    "labels_healthy",
+    "folders_healthy",
+    "model_healthy",
+    "model_kept",
+    "model_beyond",
     "sampling_broken",
     "sampling_healthy",
     "loss_broken",
