@@ -219,27 +219,26 @@ def lightning(patient: Patient, made: dict[str, Any]) -> list[Alarm]:
             losses.append(float(value.detach()))
             return value
 
+        def configure_optimizers(self) -> Any:
+            return it.optimizer
+
+    class Validated(Module):
         def validation_step(self, batch: Any, _: int) -> None:
             inputs, targets = it.split(batch)
             it.value(called(self.model, inputs), targets)
 
-        def configure_optimizers(self) -> Any:
-            return it.optimizer
-
     off = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
     quiet: dict[str, Any] = {"accelerator": "cpu"} | dict.fromkeys(off, False)
-    held_out = {} if it.validation is None else {"val_dataloaders": it.validation}
+    dry = (Module(), it.train) if it.validation is None else (Validated(), it.train, it.validation)
     alarms: list[Alarm] = []
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        try:
-            trainer = Trainer(fast_dev_run=True, detect_anomaly=True, **quiet)
-            trainer.fit(Module(), it.train, **held_out)
-            losses.clear()
-            trainer = Trainer(overfit_batches=1, max_epochs=100, limit_val_batches=0, **quiet)
-            trainer.fit(Module(), it.train)
-        except Exception as error:
-            alarms.append(Alarm("error", type(error).__name__))
+    try:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            Trainer(fast_dev_run=True, detect_anomaly=True, **quiet).fit(*dry)
+        losses.clear()
+        Trainer(overfit_batches=1, max_epochs=100, **quiet).fit(Module(), it.train)
+    except Exception as error:
+        alarms.append(Alarm("error", type(error).__name__))
     alarms += [
         Alarm(SPEED if "worker" in str(each.message) else "warning", str(each.message)[:60])
         for each in said
