@@ -183,11 +183,17 @@ def main(given: list[str] | None = None) -> int:
         if asked.patients:
             for patient, verdict in found:
                 print(f"{name}: {patient.name} ({patient.kind}): {verdict}")
+        written(record, asked.output)
     print(table_of(record))
-    if asked.output is not None:
-        asked.output.parent.mkdir(parents=True, exist_ok=True)
-        asked.output.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    written(record, asked.output)
     return 0
+
+
+def written(record: dict[str, Any], place: Path | None) -> None:
+    """Write the record as far as it is: a run takes a while, and may be ended."""
+    if place is not None:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":
