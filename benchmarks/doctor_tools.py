@@ -72,7 +72,13 @@ def at(level: Any, error: str, warning: str, rule: str) -> list[Alarm]:
 )
 def companion_doctor(patient: Patient, made: dict[str, Any]) -> list[Alarm]:
     """Ask our own check-up."""
-    found = getattr(companion.doctor, patient.entry)(**made, progress=False)
+    if patient.entry == "examine":
+        found = companion.doctor.examine(**made, progress=False)
+    elif patient.entry == "examine_folders":
+        found = companion.doctor.examine_folders(made, progress=False)
+    else:
+        file, folders = made["file"], made.get("folders")
+        found = companion.doctor.examine_checkpoint(file, folders=folders, progress=False)
     return [Alarm(each.severity, each.code) for each in found.findings if each.severity != "note"]
 
 
@@ -203,7 +209,7 @@ def model_clinic(patient: Patient, made: dict[str, Any]) -> list[Alarm]:
     from model_clinic import diagnose
 
     if patient.entry == "examine_checkpoint":
-        state = torch.load(next(iter(made.values())), weights_only=True)
+        state = torch.load(made["file"], weights_only=True)
         state = state.get("model", state.get("state_dict", state))
     else:
         state = taken(patient, made).model.state_dict()
