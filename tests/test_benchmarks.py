@@ -158,3 +158,9 @@ def test_a_patient_that_is_none_is_refused(
     with pytest.raises(SystemExit):
         bench.main(["--patients", "nobody"])
     assert "no patient is called nobody" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("entry", ["examine_folders", "examine_checkpoint"])
+def test_our_own_check_up_is_given_what_it_takes(bench: ModuleType, entry: str) -> None:
+    chosen = [each for each in patients(half="open") if each.entry == entry][:1]
+    assert "crashed" not in words(bench.ask_all("companion.doctor", chosen))
