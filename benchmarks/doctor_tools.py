@@ -77,8 +77,8 @@ def companion_doctor(patient: Patient, made: dict[str, Any]) -> list[Alarm]:
     elif patient.entry == "examine_folders":
         found = companion.doctor.examine_folders(made, progress=False)
     else:
-        file, folders = made["file"], made.get("folders")
-        found = companion.doctor.examine_checkpoint(file, folders=folders, progress=False)
+        folders = [made["folders"]] if "folders" in made else None
+        found = companion.doctor.examine_checkpoint(made["file"], folders=folders, progress=False)
     return [Alarm(each.severity, each.code) for each in found.findings if each.severity != "note"]
 
 
