@@ -1,6 +1,6 @@
 """What each tool says of each patient of the ward, in one run, and how often it is right.
 
-    OMP_NUM_THREADS=1 python benchmarks/doctor.py --output benchmarks/results/doctor.json
+    OMP_NUM_THREADS=1 python benchmarks/doctor.py --output companion/ward/other_tools.json
     OMP_NUM_THREADS=1 python benchmarks/doctor.py --only torchtest2 --patients NAME
 
 Every pair of a tool and a patient has a process of its own, in which the patient is made anew, and

@@ -16,6 +16,7 @@ from companion.doctor.registry import check
 from companion.doctor.words import NotRunError, Result, Seen, error, note, warning
 from companion.inputs import brief
 
+ALIKE = 0.5  # cosine of weights that were trained further; drawn anew it is near 0
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "backbone.", "encoder.")
 HOLDERS = ("state_dict", "model_state_dict", "model", "network", "net", "weights", "ema")
 HEADS = ("fc.weight", "head.weight", "classifier.weight", "heads.head.weight", "linear.weight")
@@ -89,8 +90,9 @@ def loaded(pipeline: Pipeline) -> Result:
     Consequence: The network is as it was initialised, or as other weights left it.
     Remedy: Take the prefix away before loading, and look at what load_state_dict returns:
     missing_keys and unexpected_keys should be empty.
-    False alarms: A new head is meant to differ: a note. An error where no tensor agrees, a warning
-    where fewer than nine in ten do: further training moves all.
+    False alarms: A new head is meant to differ, and training goes on from a checkpoint: a note,
+    where the weights still point where the file's do, which those drawn anew do not. Else an error
+    where no tensor agrees, a warning where fewer than nine in ten do.
 
     In code:
         model.load_state_dict(torch.load("run.pt", weights_only=True), strict=False)
@@ -117,6 +119,9 @@ def loaded(pipeline: Pipeline) -> Result:
     if prefix and not literal:
         told += f"; without {prefix!r} {len(shared)} have"
     different = [name for name in theirs if name not in equal]
+    alike = _direction([(bare[name], theirs[name]) for name in shared])
+    if different and alike > ALIKE:
+        return note(f"{told}; the others point the same way: cosine {alike:.2f}, trained further")
     if not equal:
         return error(told)
     if len(equal) < 0.9 * len(theirs):
@@ -124,6 +129,16 @@ def loaded(pipeline: Pipeline) -> Result:
         seen = note if head else warning
         return seen(f"{told}; others are {brief(different, 3)}")
     return note(f"{told}; others are {brief(different, 3)}") if different else told
+
+
+def _direction(pairs: list[tuple[Tensor, Tensor]]) -> float:
+    """Return the mean cosine between matrices of weights; 0 where there are none to compare."""
+    found = [
+        float(torch.cosine_similarity(own.cpu().float().flatten(), held.float().flatten(), 0))
+        for own, held in pairs
+        if own.shape == held.shape and own.dim() > 1 and own.is_floating_point()
+    ]
+    return sum(found) / len(found) if found else 0.0
 
 
 @check("MOD019", chapter="checkpoint-names", needs=["checkpoint"])

@@ -140,6 +140,8 @@ def batches_and_items(pipeline: Pipeline) -> Result:
     vars(chosen)["batch_sampler"] = [[place] for place in places]
     singles = list(chosen)
     alone = [read_labels([reader.labels_as_given(one)], None).indices for one in singles]
+    if len(together.indices) != len(places):
+        raise NotRunError(f"{len(places)} items make a batch of {len(together.indices)} labels")
     images = reader.inputs_of(batch)
     same = isinstance(images, Tensor) and all(
         torch.equal(images[row], reader.inputs_of(one)[0]) for row, one in enumerate(singles)

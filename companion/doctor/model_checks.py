@@ -84,7 +84,8 @@ def finite(pipeline: Pipeline) -> Result:
     Consequence: NaN spreads: after one step with it every weight is NaN.
     Remedy: Mend what is first on the list: drop the image, load the weights anew, look for a
     division by zero, log(0), or an infinite mask in the module that is named.
-    False alarms: Outputs of minus infinity, as of masked classes, pass.
+    False alarms: Outputs of minus infinity, as of masked classes, pass, and so do buffers that
+    hold it, as a mask does, but for BatchNorm's statistics.
 
     In code:
         all(p.isfinite().all() for p in model.parameters()) and images.isfinite().all()
@@ -96,7 +97,8 @@ def finite(pipeline: Pipeline) -> Result:
         if broken:
             found.append(error(f"{broken} inputs of {pipeline.sample(part).said} are not finite"))
     tensors = [*module.named_parameters(), *module.named_buffers()]
-    wrong = [name for name, value in tensors if _broken(value)]
+    masks = {name for name, value in module.named_buffers() if _is_mask(name, value)}
+    wrong = [name for name, value in tensors if _broken(value) and name not in masks]
     if wrong:
         found.append(error(f"{len(wrong)} weights or statistics are not finite: {brief(wrong, 3)}"))
     if not found:
@@ -115,6 +117,13 @@ def finite(pipeline: Pipeline) -> Result:
         if bad and not found:
             found.append(error(f"{len(bad)} gradients are not finite: {brief(bad, 3)}"))
     return found or f"{said}, the loss and the gradients of a step are finite"
+
+
+def _is_mask(name: str, value: Tensor) -> bool:
+    """Return whether a buffer is infinite on purpose: below alone, and no statistic."""
+    if not value.is_floating_point() or name.rpartition(".")[2].startswith("running_"):
+        return False
+    return bool((value.isfinite() | (value == -torch.inf)).all())
 
 
 def _broken(value: Any) -> int:

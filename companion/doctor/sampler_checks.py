@@ -32,9 +32,11 @@ def draw_of(pipeline: Pipeline) -> Draw:
             raise NotRunError("the training data are no DataLoader with a sampler")
         source: Any = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
         try:
-            len(source)
+            drawn_in_all = len(source)
         except TypeError as error:
             raise NotRunError(f"{type(source).__name__} has no length, and may not end") from error
+        if not drawn_in_all or (loader.batch_sampler is not None and not len(loader)):
+            raise NotRunError("the loader draws nothing (PRO001)")
         labels = all_labels(pipeline)
         with loader_randomness_kept(loader):
             return audit_sampler(loader, labels, loss=pipeline.given.get("loss"))

@@ -106,7 +106,7 @@ def forms_of(outputs: Tensor, targets: Tensor) -> list[Tensor]:
     whole = targets.dim() == 1 and not targets.is_floating_point()
     if whole and outputs.dim() == 2 and outputs.shape[1] > 1:
         inside = targets.clamp(0, outputs.shape[1] - 1)
-        found.append(F.one_hot(inside, outputs.shape[1]).to(outputs.dtype))
+        found.append(F.one_hot(inside.long(), outputs.shape[1]).to(outputs.dtype))
     if targets.numel() == outputs.numel():
         found.append(targets.to(outputs.dtype).reshape(outputs.shape))
     return found

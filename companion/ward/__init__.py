@@ -6,7 +6,7 @@ pipeline: half of it is set aside, for whoever writes checks and wants to know h
 """
 
 from companion.ward.patients import AREAS, HALVES, KINDS, Patient
-from companion.ward.recorded import other_tools
+from companion.ward.recorded import first_sight, other_tools
 from companion.ward.rounds import patients
 
-__all__ = ["AREAS", "HALVES", "KINDS", "Patient", "other_tools", "patients"]
+__all__ = ["AREAS", "HALVES", "KINDS", "Patient", "first_sight", "other_tools", "patients"]

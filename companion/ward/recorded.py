@@ -1,4 +1,4 @@
-"""What other tools said of the ward, as it was recorded."""
+"""What was said of the ward, as it was recorded: by other tools, and at first sight."""
 
 from __future__ import annotations
 
@@ -17,6 +17,22 @@ def other_tools() -> dict[str, Any]:
     >>> "companion.doctor" in other_tools()["tools"]
     True
     """
-    text = files("companion.ward").joinpath("other_tools.json").read_text(encoding="utf-8")
+    return _read("other_tools")
+
+
+def first_sight() -> dict[str, Any]:
+    """Return what the check-up said of each patient when the half set aside was first looked at.
+
+    A dict with the `date`, and in `visits` by name the `half`, `errors` and `warnings` of each.
+    After that day the half is set aside no more: whoever mends a check can know it.
+
+    >>> sorted(first_sight()["visits"]["letters_counted_from_one"])
+    ['errors', 'half', 'warnings']
+    """
+    return _read("first_sight")
+
+
+def _read(name: str) -> dict[str, Any]:
+    text = files("companion.ward").joinpath(f"{name}.json").read_text(encoding="utf-8")
     found: dict[str, Any] = json.loads(text)
     return found

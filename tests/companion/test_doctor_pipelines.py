@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import IterableDataset, Sampler, Subset
+from torch.utils.data import DataLoader, IterableDataset, Sampler, Subset, TensorDataset
 
 from companion import LogitAdjustedLoss, balanced_sampler, digits, freeze, small_cnn
 from companion.doctor import CHECKS, examine, false_error_rate
@@ -523,3 +523,29 @@ class TestFalseAlarms:
                 network(6, seed=seed), train=loader(data), select=["LBL019", "LBL020", "MOD013"]
             )
             assert found.ok
+
+
+def test_labels_of_bytes_with_another_loss_break_no_check() -> None:
+    data = Pictures()
+    wrapped = torch.tensor(data.targets, dtype=torch.uint8) - 1
+    train = DataLoader(TensorDataset(data.data, wrapped), batch_size=24)
+    loss = nn.CrossEntropyLoss(ignore_index=255)
+    found = examine(**pipeline(train=train, loss=loss))
+    assert BROKEN not in {each.code for each in found.findings}
+
+
+def test_a_loader_that_drops_all_it_has_breaks_no_check() -> None:
+    found = examine(**pipeline(train=loader(batch=500, drop_last=True)))
+    assert BROKEN not in {each.code for each in found.findings}
+    assert found.outcome("SMP101").said == "the loader draws nothing (PRO001)"
+
+
+def test_items_that_become_several_pictures_break_no_check() -> None:
+    def two_views(items: list[Any]) -> tuple[Any, Any]:
+        images = torch.stack([image for image, _ in items])
+        labels = torch.tensor([label for _, label in items])
+        return torch.cat([images, images.flip(-1)]), labels.repeat(2)
+
+    found = examine(**pipeline(train=loader(collate_fn=two_views)))
+    assert BROKEN not in {each.code for each in found.findings}
+    assert found.outcome("LBL014").word == "not run"

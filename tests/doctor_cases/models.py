@@ -300,6 +300,30 @@ def a_masked_class() -> dict[str, Any]:
     return with_model(Changed(lambda logits: logits + mask, 4))
 
 
+class Barred(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = trained()
+        self.register_buffer("barred", torch.tensor([0.0, -torch.inf, 0.0, -torch.inf]))
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = self.inner(images)
+        return torch.stack([*logits.unbind(1), logits[:, 0]], 1)[:, [0, 3, 1, 2]] + self.barred
+
+
+@case("MOD009", "near")
+def a_mask_in_a_buffer() -> dict[str, Any]:
+    allowed = Pictures(target_transform=lambda label: (0, 2, 2)[label])
+    return with_model(Barred(), train=loader(allowed), validation=None, test=None)
+
+
+@case("MOD009", "fault", "error", "weights or statistics are not finite: '1.running_mean'")
+def a_statistic_of_minus_infinity() -> dict[str, Any]:
+    model = trained()
+    model[1].running_mean[0] = -torch.inf
+    return with_model(model)
+
+
 @case("MOD010", "fault", "error", "units of 1 are equal, and so are their gradients")
 def weights_of_one_number() -> dict[str, Any]:
     model = nn.Sequential(nn.Flatten(), nn.Linear(36, 8), nn.ReLU(), nn.Linear(8, 3))
@@ -544,6 +568,19 @@ def loaded_with_a_prefix() -> dict[str, Any]:
 def loaded_whole() -> dict[str, Any]:
     model = trained()
     return with_model(model, checkpoint=dict(model.state_dict()))
+
+
+@case("MOD017", "near", "note", "the others point the same way")
+def trained_on_from_a_checkpoint_without_its_head() -> dict[str, Any]:
+    stored = {name: value for name, value in trained().state_dict().items() if name[0] != "4"}
+    model = trained()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.01 * parameter.abs().mean()
+        for buffer in (model[1].running_mean, model[1].running_var):
+            buffer += 0.01
+        model[1].num_batches_tracked += 1
+    return with_model(model, checkpoint=stored)
 
 
 @case("MOD017", "near", "note", "others are '4.weight', '4.bias'")
