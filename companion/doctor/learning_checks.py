@@ -68,6 +68,8 @@ def one_batch(pipeline: Pipeline) -> Result:
         raise NotRunError("no parameter may change (OPT001)")
     begun = losses_of_training(pipeline, steps=1, rate=1e-3)[0]
     floor, constant = reachable(pipeline)
+    if floor < 0:  # without a bound for outputs that are free, as of logarithms: it tells nothing
+        floor, constant = 0.0, math.inf
     if begun < 0.1 or begun - floor < 0.1 * (constant - floor):
         return f"the loss of a batch is {begun:.3g} already"
     several = len(targets_of(pipeline, BATCH // 2).unique(dim=0)) > 1
@@ -93,7 +95,8 @@ def one_batch(pipeline: Pipeline) -> Result:
     falls = [_falls(losses, floor) for losses in (own, adam, plain)]
     if not any(falls):
         return warning(told)
-    if own and _falls(adam, floor) and (not _falls(own, floor, 0.01) or _stuck(own, constant)):
+    slower = own and own[-1] > adam[-1]
+    if slower and _falls(adam, floor) and (not _falls(own, floor, 0.01) or _stuck(own, constant)):
         return warning(
             f"{told}: the optimiser is the cause",
             remedy="Look at its rate, at its weight decay, at what it holds (OPT001) and at the "

@@ -72,6 +72,9 @@ def modes_apart(pipeline: Pipeline) -> Result:
             each.momentum = None
     _answers(pipeline, made)  # takes the statistics anew
     if not apart_in_training:
+        most = float(torch.bincount(labels[here]).max()) / max(1, len(apart))
+        if with_train < most + 2 * GAP:  # of a model that has yet to learn, statistics say nothing
+            return told
         return _better_with_new_statistics(pipeline, made.eval()) or told
     again = _answers(pipeline, made.eval())
     renewed = float((again.argmax(1) == labels)[here].float().mean())
